@@ -1,0 +1,260 @@
+//! The only place that creates, renames and removes files.
+//!
+//! Everything is written under a temporary name, synced, renamed, and its directory synced; files are 0600 in 0700
+//! directories whatever the umask. A file that was not finished is gone when its writer is dropped.
+
+#![expect(clippy::disallowed_methods, reason = "this is the files adapter")]
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io::{self, Write},
+    os::{
+        fd::AsFd,
+        unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{Advice, RenameFlags, renameat_with};
+
+use crate::model::failure::{Class, Diagnose};
+
+/// A file operation that failed: which, on what.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} {}", path.display())]
+pub struct FileError {
+    operation: &'static str,
+    /// The file or directory.
+    pub path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl FileError {
+    /// Names the operation ("creating", "reading") and the path.
+    pub fn new(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        Self { operation, path: path.to_owned(), source }
+    }
+
+    /// What kind of I/O error it was.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+}
+
+impl Diagnose for FileError {
+    fn class(&self) -> Class {
+        Class::Failed
+    }
+
+    fn hint(&self) -> Option<String> {
+        let path = self.path.display();
+        match self.source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Some(format!("the disk is full; nothing was published. Free space, see: df -h {path}"))
+            }
+            io::ErrorKind::PermissionDenied => {
+                Some(format!("let the user that runs maint do this; see: namei -l {path}"))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn at<T>(operation: &'static str, path: &Path, result: io::Result<T>) -> Result<T, FileError> {
+    result.map_err(|source| FileError::new(operation, path, source))
+}
+
+/// Creates a directory and its parents, each new one 0700.
+///
+/// # Errors
+/// When one of them cannot be created.
+pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
+    at("creating the directory", path, DirBuilder::new().recursive(true).mode(0o700).create(path))
+}
+
+/// A file under a temporary name; [`finish`](Self::finish) makes it real, dropping it removes it.
+#[derive(Debug)]
+pub struct AtomicFile {
+    file: Option<File>,
+    temporary: PathBuf,
+    target: PathBuf,
+}
+
+impl AtomicFile {
+    /// Creates `.{name}.tmp` in `dir`, 0600.
+    ///
+    /// # Errors
+    /// When it cannot be created; also when another writer has it open under that name.
+    pub fn create(dir: &Path, name: &str) -> Result<Self, FileError> {
+        let temporary = dir.join(format!(".{name}.tmp"));
+        let file = at(
+            "creating",
+            &temporary,
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&temporary),
+        )?;
+        let this = Self { file: Some(file), temporary, target: dir.join(name) };
+        at("setting the mode of", &this.temporary, this.file().set_permissions(Permissions::from_mode(0o600)))?;
+        Ok(this)
+    }
+
+    /// The open file.
+    ///
+    /// # Panics
+    /// Never: the file is taken only by `finish`, which consumes the value.
+    pub fn file(&self) -> &File {
+        self.file.as_ref().expect("taken only by finish")
+    }
+
+    /// The name it will have.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Syncs, renames and syncs the directory; an existing file of that name is replaced.
+    ///
+    /// # Errors
+    /// When any of it fails; the temporary file is gone then.
+    pub fn finish(mut self) -> Result<File, FileError> {
+        at("syncing", &self.temporary, self.file().sync_all())?;
+        at("renaming", &self.temporary, fs::rename(&self.temporary, &self.target))?;
+        let file = self.file.take().expect("taken only here");
+        sync_dir(self.target.parent().unwrap_or(Path::new(".")))?;
+        Ok(file)
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            // Nothing better can be done with a failure here; the staging sweep removes what is left.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Writes a small file whole or not at all.
+///
+/// # Errors
+/// When it cannot be written; an existing file is then as it was.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let atomic = AtomicFile::create(dir, &name)?;
+    at("writing", path, atomic.file().write_all(bytes))?;
+    atomic.finish().map(drop)
+}
+
+/// Makes an entry's creation, rename or removal durable.
+///
+/// # Errors
+/// When the directory cannot be opened or synced.
+pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
+    at("syncing the directory", dir, File::open(dir).and_then(|d| d.sync_all()))
+}
+
+/// Renames a directory to a name that must not exist yet. `Ok(false)`: it exists, nothing was done.
+///
+/// # Errors
+/// When the rename fails for another reason, e.g. across file systems.
+pub fn rename_new(from: &Path, to: &Path) -> Result<bool, FileError> {
+    match renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => {
+            sync_dir(to.parent().unwrap_or(Path::new(".")))?;
+            Ok(true)
+        }
+        Err(rustix::io::Errno::EXIST) => Ok(false),
+        Err(errno) => Err(FileError::new("publishing by rename to", to, errno.into())),
+    }
+}
+
+/// Removes a file; one that is not there is fine.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn remove_file(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(FileError::new("removing", path, e)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory with everything below it, without following links; one that is not there is fine.
+///
+/// # Errors
+/// When something below it cannot be removed.
+pub fn remove_tree(path: &Path) -> Result<(), FileError> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(FileError::new("removing", path, e)),
+        _ => Ok(()),
+    }
+}
+
+/// Opens a file for reading, without following a link in its last component.
+///
+/// # Errors
+/// When it cannot be opened, or is a link.
+pub fn open_read(path: &Path) -> Result<File, FileError> {
+    let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
+    at("opening", path, OpenOptions::new().read(true).custom_flags(flags).open(path))
+}
+
+/// Reads a small file whole; one longer than `limit` bytes is refused.
+///
+/// # Errors
+/// When it cannot be read or is too long.
+pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    let mut file = io::Read::take(open_read(path)?, limit + 1);
+    at("reading", path, io::Read::read_to_end(&mut file, &mut bytes))?;
+    if bytes.len() as u64 > limit {
+        let long = io::Error::other(format!("longer than {limit} bytes"));
+        return Err(FileError::new("reading", path, long));
+    }
+    Ok(bytes)
+}
+
+/// Forgets a synced file's cached pages, so that the next read comes from the disk (posix_fadvise(2)).
+pub fn drop_cache(file: impl AsFd) {
+    // Advice: where it is not taken, the read-back is weaker but not wrong.
+    let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
+}
+
+/// Bytes that an unprivileged writer may still use on the file system of `path`.
+///
+/// # Errors
+/// When the file system cannot be asked.
+pub fn free_space(path: &Path) -> Result<u64, FileError> {
+    let stat = rustix::fs::statvfs(path).map_err(|e| FileError::new("asking the free space of", path, e.into()))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unfinished_file_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(AtomicFile::create(dir.path(), "x").unwrap());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_finished_file_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        write_atomic(&dir.path().join("x"), b"1").unwrap();
+        let meta = fs::metadata(dir.path().join("x")).unwrap();
+        assert_eq!(meta.permissions().mode() & 0o7777, 0o600);
+    }
+
+    #[test]
+    fn nothing_is_overwritten_by_a_publish() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        fs::create_dir(&a).unwrap();
+        fs::create_dir(&b).unwrap();
+        assert!(!rename_new(&a, &b).unwrap());
+        assert!(rename_new(&a, &dir.path().join("c")).unwrap());
+    }
+}

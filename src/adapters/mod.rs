@@ -1,0 +1,11 @@
+//! One file (or directory) per outside thing. Nothing above this room touches the outside in another way.
+
+pub mod clock;
+pub mod docker;
+pub mod files;
+pub mod host;
+pub mod ledger;
+pub mod lock;
+pub mod postgres;
+pub mod process;
+pub mod secret;

@@ -1,0 +1,11 @@
+//! A set's life after capture: verify, seal, publish; and what stands in `backups/`.
+//!
+//! The types are the promise: [`seal`](seal::seal) takes [`Verified`](verify::Verified), which only the verifier can
+//! make, and [`publish`](publish::publish) takes [`Sealed`](seal::Sealed). So nothing unverified is ever published.
+
+pub mod publish;
+mod restore_md;
+pub mod seal;
+pub mod sets;
+pub mod staging;
+pub mod verify;

@@ -1,0 +1,15 @@
+//! Skeleton: `maint backups`.
+
+use clap::Args;
+
+use super::{Exit, Failure, Global};
+
+/// Skeleton.
+#[derive(Debug, Args)]
+pub struct Backups {}
+
+impl Backups {
+    pub fn run(self, _global: &Global) -> Result<Exit, Failure> {
+        Err(Failure::other("not built yet"))
+    }
+}

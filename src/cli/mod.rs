@@ -1,0 +1,106 @@
+//! One file per command. The only room that prints or exits.
+
+mod backups;
+mod check;
+mod demo;
+mod doctor;
+mod exit;
+mod failure;
+mod generate;
+mod guard;
+mod jobs;
+mod output;
+mod plan;
+mod recover;
+mod run;
+mod runs;
+mod verify;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+pub use exit::Exit;
+use failure::Failure;
+
+/// Runs a production stack's runbook as jobs; every backup is verified before it counts.
+#[derive(Debug, Parser)]
+#[command(name = "maint", version, propagate_version = true, max_term_width = 100, after_help = AFTER_HELP)]
+struct Cli {
+    /// The configuration; default: $MAINT_CONFIG, /etc/maint/maint.toml, ./maint.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  maint demo                              the main job on a throwaway PostgreSQL; needs no configuration
+  maint run monthly-backup --dry-run      what would be done
+  maint run monthly-backup                do it
+  maint verify backups/monthly/202608     believe nothing, read everything
+
+Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 verification failed, 4 could not be checked,
+5 lock not obtained, 130 interrupted";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Demo),
+    Run(run::Run),
+    Jobs(jobs::Jobs),
+    Plan(plan::Plan),
+    Check(check::Check),
+    Doctor(doctor::Doctor),
+    Recover(recover::Recover),
+    Runs(runs::Runs),
+    Backups(backups::Backups),
+    Verify(verify::Verify),
+    Generate(generate::Generate),
+    #[command(hide = true, name = "__guard")]
+    Guard(guard::Guard),
+}
+
+/// What every command is given.
+#[derive(Debug, Clone)]
+struct Global {
+    config: Option<PathBuf>,
+}
+
+/// Parses the command line, runs the command, gives the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            // A closed pipe is the reader's choice.
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    let global = Global { config: cli.config };
+    let result = match cli.command {
+        Command::Demo(command) => command.run(&global),
+        Command::Run(command) => command.run(&global),
+        Command::Jobs(command) => command.run(&global),
+        Command::Plan(command) => command.run(&global),
+        Command::Check(command) => command.run(&global),
+        Command::Doctor(command) => command.run(&global),
+        Command::Recover(command) => command.run(&global),
+        Command::Runs(command) => command.run(&global),
+        Command::Backups(command) => command.run(&global),
+        Command::Verify(command) => command.run(&global),
+        Command::Generate(command) => command.run(&global),
+        Command::Guard(command) => command.run(),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.print().into(),
+    }
+}
+
+/// The async runtime of the commands that need one.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    built.map_err(|e| Failure::other(format!("starting the runtime: {e}")))
+}

@@ -1,0 +1,15 @@
+//! Skeleton: `maint plan`.
+
+use clap::Args;
+
+use super::{Exit, Failure, Global};
+
+/// Skeleton.
+#[derive(Debug, Args)]
+pub struct Plan {}
+
+impl Plan {
+    pub fn run(self, _global: &Global) -> Result<Exit, Failure> {
+        Err(Failure::other("not built yet"))
+    }
+}

@@ -1,0 +1,75 @@
+//! A job, resolved: what the engine runs.
+
+use std::time::Duration;
+
+use crate::{
+    model::{
+        ids::{JobName, SeriesName, StepId},
+        manifest::Level,
+        period::PeriodKind,
+        schedule::Schedule,
+    },
+    steps::Step,
+};
+
+/// One file of `jobs/`.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The file's stem.
+    pub name: JobName,
+    /// What it is for, in one line.
+    pub description: String,
+    /// The runbook's procedure that it carries out.
+    pub runbook: Option<String>,
+    /// When its slots are; `None`: by hand only.
+    pub schedule: Option<Schedule>,
+    /// The zone of schedule and period.
+    pub timezone: chrono_tz::Tz,
+    /// How long the whole run may take.
+    pub timeout: Duration,
+    /// What happens when it is already running.
+    pub overlap: Overlap,
+    /// Locks across jobs, in the order in which they are taken.
+    pub locks: Vec<String>,
+    /// How long to wait for each lock.
+    pub lock_wait: Duration,
+    /// What makes it a backup job.
+    pub backup: Option<BackupPolicy>,
+    /// Its steps, in order.
+    pub steps: Vec<JobStep>,
+}
+
+/// What happens when a job is started while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// The second run ends at once with exit code 5.
+    #[default]
+    Skip,
+    /// The second run waits for up to `lock_wait`.
+    Queue,
+}
+
+/// What becomes of the artifacts of a backup job.
+#[derive(Debug, Clone)]
+pub struct BackupPolicy {
+    /// The row of sets it adds to.
+    pub series: SeriesName,
+    /// How long a set's period is.
+    pub period: PeriodKind,
+    /// How far a set is verified before it is published.
+    pub verify: Level,
+}
+
+/// One step of a job.
+#[derive(Debug, Clone)]
+pub struct JobStep {
+    /// Its id, unique in the job.
+    pub id: StepId,
+    /// How long one attempt may take; `None`: as long as the job.
+    pub timeout: Option<Duration>,
+    /// How often a retryable failure is tried again.
+    pub retries: u32,
+    /// What it does.
+    pub step: Step,
+}

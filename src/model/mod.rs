@@ -1,0 +1,13 @@
+//! Plain data and pure rules: no I/O, no clock, no async.
+
+pub mod contents;
+pub mod event;
+pub mod failure;
+pub mod ids;
+pub mod manifest;
+pub mod outcome;
+pub mod period;
+pub mod schedule;
+pub mod secret;
+pub mod stack;
+pub mod units;

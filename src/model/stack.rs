@@ -1,0 +1,82 @@
+//! What the host has, resolved from `maint.toml`: every path absolute, every default filled in.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use super::secret::SecretSource;
+
+/// The host's stack, named once in `maint.toml`.
+#[derive(Debug, Clone)]
+pub struct Stack {
+    /// The stack's name, as manifests and reports show it.
+    pub name: String,
+    /// Where relative paths of the configuration resolve.
+    pub root: PathBuf,
+    /// The zone of schedules and periods unless a job names its own.
+    pub timezone: chrono_tz::Tz,
+    /// Where the job files are.
+    pub jobs_dir: PathBuf,
+    /// Where sets are published.
+    pub backup_dir: PathBuf,
+    /// Ledger, locks, journals, host secret; one per host.
+    pub state_dir: PathBuf,
+    /// PostgreSQL servers by name.
+    pub postgres: BTreeMap<String, PostgresServer>,
+    /// The Docker engine.
+    pub docker: Docker,
+}
+
+/// One PostgreSQL server.
+#[derive(Debug, Clone)]
+pub struct PostgresServer {
+    /// Its name in `maint.toml`.
+    pub name: String,
+    /// How maint's own connection reaches it.
+    pub address: PostgresAddress,
+    /// A container in which the client tools run; `None`: on this host.
+    pub tools_in: Option<String>,
+    /// The role.
+    pub user: String,
+    /// The default database.
+    pub dbname: String,
+    /// The role's password, where the server asks for one.
+    pub password: Option<SecretSource>,
+    /// TLS of TCP connections, in libpq's words.
+    pub sslmode: SslMode,
+    /// The certificate authority for `verify-full`; `None`: the host's own.
+    pub sslrootcert: Option<PathBuf>,
+    /// Where `pg_dump` and `pg_dumpall` are; `None`: found on the host.
+    pub bin_dir: Option<PathBuf>,
+    /// How long a dump waits for a lock, and how long anyone may wait for the dump's.
+    pub lock_timeout: Duration,
+}
+
+/// How to reach a PostgreSQL server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PostgresAddress {
+    /// The directory of a unix socket.
+    Socket { dir: PathBuf, port: u16 },
+    /// TCP.
+    Host { host: String, port: u16 },
+    /// The published or bridge address of a container, asked from Docker when it is used.
+    Container { name: String, port: u16 },
+}
+
+/// TLS of a TCP connection (libpq's `sslmode`, manual §34.19).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SslMode {
+    /// Never.
+    Disable,
+    /// Where the server offers it; the certificate is not checked.
+    Prefer,
+    /// Always; the certificate is not checked.
+    Require,
+    /// Always, and certificate and host name must be right.
+    VerifyFull,
+}
+
+/// The Docker engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Docker {
+    /// `unix:///path`.
+    pub host: String,
+}

@@ -1,0 +1,81 @@
+//! What a step is given, and what it gives back.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{
+    contents::Codec,
+    event::StepEvents,
+    ids::{RunId, StepId},
+    manifest::Artifact,
+    outcome::Outcome,
+    secret::Secret,
+    stack::Stack,
+};
+
+/// A database's name in a file name: everything but these is percent-encoded.
+const FILE_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.');
+
+/// What a step is given.
+#[derive(Debug, Clone)]
+pub struct StepContext {
+    /// The resolved configuration of the host.
+    pub stack: Arc<Stack>,
+    /// The run that the step belongs to.
+    pub run: RunId,
+    /// The step's own id.
+    pub step: StepId,
+    /// The period's label, e.g. `202608`.
+    pub period: String,
+    /// Where artifacts are written; private to the run.
+    pub staging: PathBuf,
+    /// A secret of this host, made once: key of derived values that must be stable and not guessable.
+    pub host_secret: Secret,
+    /// Fires when the run is to end.
+    pub cancel: CancellationToken,
+    /// The step's voice.
+    pub events: StepEvents,
+}
+
+impl StepContext {
+    /// The stem of a file of this step: `<step>[-<part>]-<period>`, the part percent-encoded.
+    pub fn stem(&self, part: Option<&str>) -> String {
+        match part {
+            Some(part) => format!("{}-{}-{}", self.step, utf8_percent_encode(part, FILE_NAME), self.period),
+            None => format!("{}-{}", self.step, self.period),
+        }
+    }
+
+    /// The name of an artifact: stem, `sql` or `tar`, and the codec's ending.
+    pub fn artifact_name(&self, part: Option<&str>, format: &str, codec: Codec) -> String {
+        format!("{}.{format}.{}", self.stem(part), codec.extension())
+    }
+}
+
+/// What a step gives back when it ended without an error.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepReport {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it did, in one line for people.
+    pub summary: String,
+    /// What it captured.
+    pub artifacts: Vec<Artifact>,
+    /// Programs that took part, with their versions.
+    pub tools: BTreeMap<String, String>,
+}
+
+impl StepReport {
+    /// A report on captured artifacts: `Warning` with the first of their warnings, else `Ok`.
+    pub fn captured(summary: String, artifacts: Vec<Artifact>, tools: BTreeMap<String, String>) -> Self {
+        let warnings: Vec<&String> = artifacts.iter().flat_map(|a| &a.warnings).collect();
+        let outcome = match warnings.as_slice() {
+            [] => Outcome::Ok,
+            [only] => Outcome::Warning((*only).clone()),
+            [first, rest @ ..] => Outcome::Warning(format!("{first} (and {} more)", rest.len())),
+        };
+        Self { outcome, summary, artifacts, tools }
+    }
+}

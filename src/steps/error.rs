@@ -1,0 +1,40 @@
+//! A step's error: the error of the engine below it, with its class and hint.
+
+use crate::{
+    capture::{archive::ArchiveError, dump::DumpError, globals::GlobalsError, volume::VolumeError},
+    model::failure::{Class, Diagnose},
+};
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    #[error(transparent)]
+    Dump(#[from] DumpError),
+    #[error(transparent)]
+    Globals(#[from] GlobalsError),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+}
+
+impl StepError {
+    fn inner(&self) -> &dyn Diagnose {
+        match self {
+            Self::Dump(e) => e,
+            Self::Globals(e) => e,
+            Self::Archive(e) => e,
+            Self::Volume(e) => e,
+        }
+    }
+}
+
+impl Diagnose for StepError {
+    fn class(&self) -> Class {
+        self.inner().class()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.inner().hint()
+    }
+}
