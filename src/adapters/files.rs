@@ -6,11 +6,12 @@
 #![expect(clippy::disallowed_methods, reason = "this is the files adapter")]
 
 use std::{
+    ffi::OsString,
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Write},
     os::{
         fd::AsFd,
-        unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
 };
@@ -212,6 +213,51 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
         return Err(FileError::new("reading", path, long));
     }
     Ok(bytes)
+}
+
+/// Reads a small file whole, following links, as configuration often is one.
+///
+/// # Errors
+/// When it cannot be read or is longer than `limit` bytes.
+pub fn read_config(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let file = at("opening", path, File::open(path))?;
+    let mut bytes = Vec::new();
+    at("reading", path, io::Read::read_to_end(&mut io::Read::take(file, limit + 1), &mut bytes))?;
+    if bytes.len() as u64 > limit {
+        return Err(FileError::new("reading", path, io::Error::other(format!("longer than {limit} bytes"))));
+    }
+    Ok(bytes)
+}
+
+/// The names in a directory, sorted.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn list(dir: &Path) -> Result<Vec<OsString>, FileError> {
+    let entries = at("reading the directory", dir, fs::read_dir(dir))?;
+    let mut names = entries.map(|e| e.map(|e| e.file_name())).collect::<io::Result<Vec<_>>>();
+    if let Ok(names) = &mut names {
+        names.sort();
+    }
+    at("reading the directory", dir, names)
+}
+
+/// Who owns a file and what others may do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// Numeric user.
+    pub uid: u32,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// Asks for a file's owner and mode, following links.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn owner(path: &Path) -> Result<Owner, FileError> {
+    let meta = at("asking for the owner of", path, fs::metadata(path))?;
+    Ok(Owner { uid: meta.uid(), mode: meta.mode() })
 }
 
 /// Forgets a synced file's cached pages, so that the next read comes from the disk (posix_fadvise(2)).
