@@ -219,8 +219,7 @@ fn remove_in(value: &mut DeValue<'_>, path: &[Segment]) {
             if let (Some(item), false) = (array.iter_mut().nth(*index), rest.is_empty()) {
                 remove_in(item.get_mut(), rest);
             } else {
-                *array =
-                    std::mem::take(array).into_iter().enumerate().filter(|(i, _)| i != index).map(|(_, v)| v).collect();
+                *array = array.iter().enumerate().filter(|(i, _)| i != index).map(|(_, v)| v.clone()).collect();
             }
         }
         _ => {}
