@@ -74,6 +74,44 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
     at("creating the directory", path, DirBuilder::new().recursive(true).mode(0o700).create(path))
 }
 
+/// Whether files can be made in a directory, found out by making one.
+///
+/// # Errors
+/// When they cannot.
+pub fn check_writable(dir: &Path) -> Result<(), FileError> {
+    AtomicFile::create(dir, &format!("probe-{}", std::process::id())).map(drop)
+}
+
+/// Makes an empty 0600 file unless it is there: for programs that open their files by themselves.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn touch_private(path: &Path) -> Result<(), FileError> {
+    let mut options = OpenOptions::new();
+    at("creating", path, options.append(true).create(true).mode(0o600).open(path)).map(drop)
+}
+
+/// Opens a log for appending, 0600.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn create_log(path: &Path) -> Result<File, FileError> {
+    at("opening the log", path, OpenOptions::new().append(true).create(true).mode(0o600).open(path))
+}
+
+/// Writes a small file under a name that must not exist yet. `Ok(false)`: it exists, nothing was done.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let name = format!("{}.{}", path.file_name().unwrap_or_default().to_string_lossy(), std::process::id());
+    let atomic = AtomicFile::create(dir, &name)?;
+    at("writing", path, atomic.file().write_all(bytes))?;
+    at("syncing", path, atomic.file().sync_all())?;
+    rename_new(&atomic.temporary, path)
+}
+
 /// A file under a temporary name; [`finish`](Self::finish) makes it real, dropping it removes it.
 #[derive(Debug)]
 pub struct AtomicFile {
@@ -240,6 +278,14 @@ pub fn list(dir: &Path) -> Result<Vec<OsString>, FileError> {
         names.sort();
     }
     at("reading the directory", dir, names)
+}
+
+/// Whether a path is a regular file itself, not a link to one.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn is_regular(path: &Path) -> Result<bool, FileError> {
+    at("asking for the type of", path, fs::symlink_metadata(path)).map(|meta| meta.is_file())
 }
 
 /// Who owns a file and what others may do with it.
