@@ -112,8 +112,10 @@ fn a_changed_byte_is_noticed_or_harmless() {
             silent.push(at);
         }
     }
-    // Padding and the names of pax headers hold nothing; neither do the fields that a pax record replaces.
-    assert!(silent.iter().all(|at| archive[*at] == 0 || archive[at - at % 512 + 156] != b'5'), "{silent:?}");
+    // Padding holds nothing, and neither does what ends a checksum; a sparse map can be written in several ways.
+    let sparse = lines[3].offset.unwrap()..lines[5].offset.unwrap();
+    silent.retain(|at| archive[*at] != 0 && at % 512 != 155 && !sparse.contains(&(*at as u64)));
+    assert_eq!(silent, Vec::<usize>::new());
 }
 
 #[test]
@@ -158,7 +160,8 @@ fn blocks() -> impl Strategy<Value = Vec<u8>> {
             |(bytes, typeflag)| {
                 let mut block: [u8; 512] = bytes.try_into().unwrap();
                 block[block::TYPE] = typeflag;
-                block::put_octal(&mut block[block::SIZE], u64::from(block[0]));
+                let length = u64::from(block[0]);
+                block::put_octal(&mut block[block::SIZE], length);
                 block::seal(&mut block);
                 block.to_vec()
             }
