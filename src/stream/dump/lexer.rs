@@ -5,14 +5,14 @@
 
 use memchr::{memchr, memchr2};
 
+use super::words::Words;
+
 /// A statement is kept up to this length: a COPY of 1600 columns with names of 63 quoted quotes has 210 kB.
 const MAX_KEPT: usize = 1 << 20;
 /// Comments and psql commands are kept up to this length.
 const MAX_LINE: usize = 1024;
 /// A dollar quote's tag is an identifier: at most 63 bytes count, more are allowed.
 const MAX_TAG: usize = 256;
-/// As much of a word as [`Words`] must know.
-const MAX_WORD: usize = 12;
 
 /// What a call of [`Lexer::read`] came upon.
 #[derive(Debug, PartialEq, Eq)]
@@ -116,11 +116,6 @@ impl Lexer {
         self.statements
     }
 
-    /// Whether a statement has begun.
-    pub(super) fn in_statement(&self) -> bool {
-        !self.text.is_empty()
-    }
-
     /// Whether the stream may end here.
     pub(super) fn at_rest(&self) -> bool {
         self.text.is_empty() && self.state == State::Plain
@@ -153,8 +148,8 @@ impl Lexer {
             let rest = &bytes[at..];
             let (used, lexed) = match self.state {
                 State::Plain => self.plain(rest[0]),
-                State::Dash => self.second(rest[0], b'-', State::LineComment),
-                State::Slash => self.second(rest[0], b'*', State::Block { depth: 1, last: 0 }),
+                State::Dash => self.second(b'-', rest[0], State::LineComment),
+                State::Slash => self.second(b'/', rest[0], State::Block { depth: 1, last: 0 }),
                 State::LineComment | State::Meta => self.line(rest),
                 State::Block { depth, last } => (1, self.block(depth, last, rest[0])),
                 State::Name => (self.until(rest, memchr(b'"', rest), State::Plain), Lexed::More),
@@ -241,14 +236,13 @@ impl Lexer {
     }
 
     /// After the first byte of what may be a comment.
-    fn second(&mut self, byte: u8, comment: u8, state: State) -> (usize, Lexed) {
-        if byte == comment {
+    fn second(&mut self, first: u8, byte: u8, state: State) -> (usize, Lexed) {
+        if byte == if first == b'-' { b'-' } else { b'*' } {
             self.line.clear();
-            self.line.extend_from_slice(b"--");
+            self.line.extend_from_slice(&[first, byte]);
             self.state = state;
             return (1, Lexed::More);
         }
-        let first = if comment == b'-' { b'-' } else { b'/' };
         self.continuation = None;
         self.state = State::Plain;
         self.keep(&[first]);
@@ -349,65 +343,4 @@ impl Lexer {
 
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
-}
-
-/// The words of a statement, as far as psql looks at them: a function with a body in `BEGIN ATOMIC … END` holds
-/// semicolons that do not end it.
-#[derive(Debug, Default)]
-struct Words {
-    word: Vec<u8>,
-    in_word: bool,
-    number: bool,
-    count: usize,
-    first: [u8; 4],
-    depth: u32,
-}
-
-impl Words {
-    fn add(&mut self, byte: u8) {
-        if !self.in_word || (self.number && !byte.is_ascii_digit()) {
-            self.word.clear();
-            self.number = byte.is_ascii_digit();
-            self.in_word = true;
-        }
-        if self.word.len() < MAX_WORD {
-            self.word.push(byte.to_ascii_lowercase());
-        }
-    }
-
-    /// Whether a `$` would belong to an identifier here.
-    fn in_word(&self) -> bool {
-        self.in_word && !self.number
-    }
-
-    fn is_escape_prefix(&self) -> bool {
-        self.in_word() && self.word == b"e"
-    }
-
-    fn in_body(&self) -> bool {
-        self.depth > 0
-    }
-
-    /// The word ended: psql's heuristic.
-    fn end(&mut self, outside_parens: bool) {
-        if !std::mem::take(&mut self.in_word) || self.number {
-            return;
-        }
-        let word = self.word.as_slice();
-        if let (Some(first), b"create" | b"function" | b"procedure" | b"or" | b"replace") =
-            (self.first.get_mut(self.count), word)
-        {
-            *first = word[0];
-        }
-        self.count += 1;
-        let routine = matches!(self.first, [b'c', b'f' | b'p', ..] | [b'c', b'o', b'r', b'f' | b'p']);
-        if routine && outside_parens {
-            match word {
-                b"begin" => self.depth += 1,
-                b"case" if self.depth > 0 => self.depth += 1,
-                b"end" => self.depth = self.depth.saturating_sub(1),
-                _ => {}
-            }
-        }
-    }
 }

@@ -8,6 +8,7 @@ mod large_object;
 mod lexer;
 mod rows;
 mod statement;
+mod words;
 
 use large_object::OpenObject;
 use lexer::{Lexed, Lexer};
@@ -203,9 +204,6 @@ impl DumpReader {
                     return Ok(used);
                 }
                 Lexed::Refused(problem) => return Err(self.syntax(problem).into()),
-            }
-            if self.complete && self.lexer.in_statement() {
-                return Err(self.syntax("it goes on after its end").into());
             }
         }
         visitor.bytes(bytes)?;
