@@ -1,0 +1,16 @@
+//! PostgreSQL: sessions of maint's own, the catalogue's answers, the client tools, and private servers.
+//!
+//! A [`Session`] asks; [`catalogue`] knows the questions; [`tools`] finds `pg_dump` and its siblings and hands them a
+//! connection without a secret in sight; [`throwaway`] runs a server of maint's own.
+
+pub mod catalogue;
+mod endpoint;
+mod error;
+mod session;
+pub mod throwaway;
+mod tls;
+pub mod tools;
+
+pub use endpoint::Endpoint;
+pub use error::PostgresError;
+pub use session::{ServerState, Session};
