@@ -41,6 +41,8 @@ pub enum Boundary {
     Row,
     /// After the closing `\.` line.
     TableEnd,
+    /// After the statement that closes a large object.
+    LargeObjectEnd,
 }
 
 /// Who looks on while a dump is read. Calls come in stream order: the bytes up to a boundary, then the boundary.
@@ -182,7 +184,7 @@ impl DumpReader {
 
     /// Reads SQL until the piece ends or a COPY block begins.
     fn read_sql<V: Visitor>(&mut self, bytes: &[u8], visitor: &mut V) -> Result<usize, V::Error> {
-        let mut used = 0;
+        let (mut used, mut given) = (0, 0);
         while used < bytes.len() {
             let (more, lexed) = self.lexer.read(&bytes[used..]);
             used += more;
@@ -191,13 +193,16 @@ impl DumpReader {
                 Lexed::More => {}
                 Lexed::Statement => {
                     if let Some(object) = self.statement()? {
+                        visitor.bytes(&bytes[given..used])?;
+                        given = used;
+                        visitor.boundary(Boundary::LargeObjectEnd)?;
                         visitor.large_object(object)?;
                     }
                 }
                 Lexed::Comment => self.comment(),
                 Lexed::Meta => self.meta()?,
                 Lexed::Data => {
-                    visitor.bytes(&bytes[..used])?;
+                    visitor.bytes(&bytes[given..used])?;
                     let next = self.next_block.take();
                     self.block = next.map(|(table, columns)| Block::new(table, columns, self.offset));
                     visitor.boundary(Boundary::TableStart)?;
@@ -206,7 +211,7 @@ impl DumpReader {
                 Lexed::Refused(problem) => return Err(self.syntax(problem).into()),
             }
         }
-        visitor.bytes(bytes)?;
+        visitor.bytes(&bytes[given..])?;
         Ok(used)
     }
 
