@@ -14,7 +14,11 @@ use crate::{
 /// Quotes a word for a POSIX shell where it needs it.
 fn shell(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 fn unpack(artifact: &Artifact) -> String {
@@ -53,7 +57,8 @@ pub(super) fn render(manifest: &Manifest) -> String {
     }
     text.push_str("```\n");
     let mut number = 2;
-    let postgres = manifest.artifacts.iter().any(|a| matches!(a.source, Source::PostgresDatabase(_) | Source::PostgresServer(_)));
+    let postgres =
+        manifest.artifacts.iter().any(|a| matches!(a.source, Source::PostgresDatabase(_) | Source::PostgresServer(_)));
     if postgres {
         connection(&mut text, number, manifest);
         number += 1;
@@ -128,7 +133,12 @@ fn database(text: &mut String, number: usize, artifact: &Artifact) {
         facts.database,
         count(artifact.counts.tables.unwrap_or(0), "table"),
         count(artifact.counts.rows.unwrap_or(0), "row"),
-        artifact.counts.large_objects.filter(|n| *n > 0).map(|n| format!(", {}", count(n, "large object"))).unwrap_or_default(),
+        artifact
+            .counts
+            .large_objects
+            .filter(|n| *n > 0)
+            .map(|n| format!(", {}", count(n, "large object")))
+            .unwrap_or_default(),
         ByteSize(artifact.plain_bytes),
         unpack(artifact),
     );

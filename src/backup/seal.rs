@@ -49,11 +49,8 @@ pub struct Sealed {
 pub fn seal(verified: Verified, facts: SetFacts) -> Result<Sealed, StreamError> {
     let Verified { staging, artifacts, verification } = verified;
     let dir = staging.dir().to_owned();
-    let mut files: Vec<FileDigest> = artifacts
-        .iter()
-        .flat_map(|a| [&a.packed, &a.contents].into_iter().chain(&a.companions))
-        .cloned()
-        .collect();
+    let mut files: Vec<FileDigest> =
+        artifacts.iter().flat_map(|a| [&a.packed, &a.contents].into_iter().chain(&a.companions)).cloned().collect();
     files.sort_by(|a, b| a.file.cmp(&b.file));
     for name in files::list(&dir)? {
         if !files.iter().any(|f| f.file.as_str() == name) {

@@ -31,7 +31,8 @@ pub fn list(backup_dir: &Path) -> Result<Vec<Entry>, FileError> {
         for series in directories(&base)?.into_iter().filter(|name| name.parse::<SeriesName>().is_ok()) {
             for period in directories(&base.join(&series))?.into_iter().filter(|name| !name.starts_with('.')) {
                 let path = base.join(&series).join(&period);
-                let name = if partial { format!("{PARTIAL_DIR}/{series}/{period}") } else { format!("{series}/{period}") };
+                let name =
+                    if partial { format!("{PARTIAL_DIR}/{series}/{period}") } else { format!("{series}/{period}") };
                 let manifest = verify::read_manifest(&path).map_err(|e| chain(&e));
                 entries.push(Entry { name, path, partial, manifest });
             }

@@ -41,7 +41,9 @@ impl Backups {
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
         let config = config::load(global.config.as_deref())?;
         let backup_dir = &config.stack.backup_dir;
-        let wanted = |e: &Entry| self.series.as_ref().is_none_or(|s| e.name.trim_start_matches(".partial/").starts_with(&format!("{s}/")));
+        let wanted = |e: &Entry| {
+            self.series.as_ref().is_none_or(|s| e.name.trim_start_matches(".partial/").starts_with(&format!("{s}/")))
+        };
         let entries: Vec<Entry> = sets::list(backup_dir)?.into_iter().filter(wanted).collect();
         let damaged = entries.iter().any(|e| e.manifest.is_err());
         if self.json {
@@ -73,11 +75,22 @@ fn table(entries: &[Entry], zone: &chrono_tz::Tz) {
                 let captured = m.run.started.with_timezone(zone).format("%Y-%m-%d %H:%M %Z").to_string();
                 let bytes = ByteSize(m.files.iter().map(|f| f.bytes).sum());
                 let holds = m.artifacts.iter().map(|a| a.packed.file.as_str()).collect::<Vec<_>>().join("\n");
-                let level = if entry.partial { format!("{} (partial)", m.verification.level) } else { m.verification.level.to_string() };
+                let level = if entry.partial {
+                    format!("{} (partial)", m.verification.level)
+                } else {
+                    m.verification.level.to_string()
+                };
                 table.add_row(vec![entry.name.clone(), captured, level, bytes.to_string(), holds, m.job.to_string()]);
             }
             Err(problem) => {
-                table.add_row(vec![entry.name.clone(), "?".into(), "NOT A SET".into(), "?".into(), problem.clone(), "?".into()]);
+                table.add_row(vec![
+                    entry.name.clone(),
+                    "?".into(),
+                    "NOT A SET".into(),
+                    "?".into(),
+                    problem.clone(),
+                    "?".into(),
+                ]);
             }
         }
     }

@@ -102,7 +102,10 @@ fn find(given: &Path, global: &Global) -> Result<PathBuf, Failure> {
     if inside.is_dir() || given.is_dir() {
         return Ok(if inside.is_dir() { inside } else { given.to_owned() });
     }
-    Err(Failure::usage(format!("there is no set `{name}` in {}", backups.display()), "see which there are: maint backups"))
+    Err(Failure::usage(
+        format!("there is no set `{name}` in {}", backups.display()),
+        "see which there are: maint backups",
+    ))
 }
 
 fn print(dir: &Path, report: &SetReport) {

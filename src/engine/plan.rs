@@ -96,8 +96,7 @@ impl Plan {
             return Err(PlanError::NothingCaptured { job: name() });
         }
         let kind = job.backup.as_ref().map_or(crate::model::period::PeriodKind::Instant, |b| b.period);
-        let completeness =
-            if steps.iter().any(|s| s.left_out) { Completeness::Partial } else { Completeness::Whole };
+        let completeness = if steps.iter().any(|s| s.left_out) { Completeness::Partial } else { Completeness::Whole };
         Ok(Self {
             period: kind.label(choice.slot.unwrap_or(now), job.timezone),
             slot: choice.slot,
@@ -146,7 +145,11 @@ impl fmt::Display for Plan {
         }
         if let (Some(backup), Some(place)) = (&job.backup, self.place()) {
             let number = self.steps.len() + 1;
-            writeln!(f, "  {number}. verify what was captured, read back from the disk, to the level \"{}\"", backup.verify)?;
+            writeln!(
+                f,
+                "  {number}. verify what was captured, read back from the disk, to the level \"{}\"",
+                backup.verify
+            )?;
             writeln!(f, "  {}. publish it as {} (-2, -3 … if that is taken)", number + 1, place.display())?;
             if self.completeness == Completeness::Partial {
                 writeln!(f, "     a partial set: nothing counts it as a backup")?;

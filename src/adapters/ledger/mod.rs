@@ -137,7 +137,7 @@ impl Ledger {
         for migration in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(usize::MAX)) {
             tx.execute_batch(migration).map_err(&sql)?;
         }
-        tx.pragma_update(None, "user_version", MIGRATIONS.len()).map_err(&sql)?;
+        tx.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)).map_err(&sql)?;
         tx.commit().map_err(sql)
     }
 
@@ -151,7 +151,9 @@ impl Ledger {
             None => 1,
             Some(slot) => self
                 .db
-                .query_row("SELECT count(*) + 1 FROM run WHERE job = ? AND slot = ?", [run.job.as_str(), slot], |r| r.get(0))
+                .query_row("SELECT count(*) + 1 FROM run WHERE job = ? AND slot = ?", [run.job.as_str(), slot], |r| {
+                    r.get(0)
+                })
                 .map_err(self.sql("counting attempts"))?,
         };
         self.db

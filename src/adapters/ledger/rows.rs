@@ -57,7 +57,8 @@ pub struct Note {
     pub text: String,
 }
 
-const COLUMNS: &str = "id, job, \"trigger\", slot, attempt, started, ended, outcome, reason, hint, pid, set_path, set_level";
+const COLUMNS: &str =
+    "id, job, \"trigger\", slot, attempt, started, ended, outcome, reason, hint, pid, set_path, set_level";
 
 fn outcome(word: Option<String>, reason: Option<String>) -> Option<Outcome> {
     // A word that this version does not know is shown as unknown, never as a success.
@@ -88,7 +89,8 @@ impl Ledger {
     /// When they cannot be read.
     pub fn runs(&self, job: Option<&JobName>, limit: u32) -> Result<Vec<RunRow>, LedgerError> {
         let sql = self.sql("reading runs");
-        let text = format!("SELECT {COLUMNS} FROM run WHERE ?1 IS NULL OR job = ?1 ORDER BY started DESC, id DESC LIMIT ?2");
+        let text =
+            format!("SELECT {COLUMNS} FROM run WHERE ?1 IS NULL OR job = ?1 ORDER BY started DESC, id DESC LIMIT ?2");
         let mut query = self.db.prepare(&text).map_err(&sql)?;
         let rows = query.query_map(params![job.map(JobName::as_str), limit], run).map_err(&sql)?;
         rows.collect::<Result<_, _>>().map_err(&sql)
@@ -100,7 +102,8 @@ impl Ledger {
     /// When there is none, or more than one.
     pub fn run(&self, part: &str) -> Result<RunRow, LedgerError> {
         let sql = self.sql("reading a run");
-        let text = format!("SELECT {COLUMNS} FROM run WHERE id LIKE ?1 || '%' OR id LIKE '%' || ?1 ORDER BY id DESC LIMIT 2");
+        let text =
+            format!("SELECT {COLUMNS} FROM run WHERE id LIKE ?1 || '%' OR id LIKE '%' || ?1 ORDER BY id DESC LIMIT 2");
         let hex = |c: char| c.is_ascii_hexdigit() || c == '-';
         if part.is_empty() || !part.chars().all(hex) {
             return Err(LedgerError::NoSuchRun(part.to_owned()));

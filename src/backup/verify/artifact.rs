@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tokio_util::sync::CancellationToken;
+
 use super::{Watch, dump, tree};
 use crate::{
     model::{
@@ -56,6 +58,11 @@ pub(super) struct Decoding<'a> {
 }
 
 impl Decoding<'_> {
+    /// What stops it.
+    pub(super) fn cancel(&self) -> CancellationToken {
+        self.watch.cancel.clone()
+    }
+
     /// Gives every frame's plain bytes to `take`, then compares the whole file's digest.
     ///
     /// A frame that cannot be decoded is the first thing that a flipped byte shows; it is reported as what it is.
@@ -83,7 +90,8 @@ fn structure(dir: &Path, artifact: &Artifact, watch: &Watch<'_>) -> Result<Vec<S
     if codec != artifact.codec {
         return Err(StreamError::damaged(&contents, "names another codec than the manifest"));
     }
-    let mut checks = vec![format!("{} decoded to {}", count(frames.len() as u64, "frame"), ByteSize(artifact.plain_bytes))];
+    let mut checks =
+        vec![format!("{} decoded to {}", count(frames.len() as u64, "frame"), ByteSize(artifact.plain_bytes))];
     let decoding =
         Decoding { path: &path, artifact, watch, frames: frames.into_iter(), reader: FrameReader::open(&path, codec)? };
     checks.extend(match artifact.kind {

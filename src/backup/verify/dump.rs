@@ -146,7 +146,8 @@ pub(super) fn database(
         return Err(comparison.differs(format!("{missing} is in the catalogue's list, but not in the dump")));
     }
     if comparison.catalogue_large_objects != Some(summary.large_objects) {
-        let problem = format!("{} large objects instead of {:?}", summary.large_objects, comparison.catalogue_large_objects);
+        let problem =
+            format!("{} large objects instead of {:?}", summary.large_objects, comparison.catalogue_large_objects);
         return Err(comparison.differs(problem));
     }
     let counts = &artifact.counts;

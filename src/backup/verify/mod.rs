@@ -129,7 +129,8 @@ fn all(
     let total = artifacts.iter().map(|a| a.packed.bytes).sum();
     let watch = Watch { cancel, events, done: AtomicU64::new(0), total };
     let next = AtomicUsize::new(0);
-    let results: Vec<Mutex<Option<Result<Evidence, StreamError>>>> = artifacts.iter().map(|_| Mutex::default()).collect();
+    let results: Vec<Mutex<Option<Result<Evidence, StreamError>>>> =
+        artifacts.iter().map(|_| Mutex::default()).collect();
     std::thread::scope(|scope| {
         for _ in 0..host::cores().min(artifacts.len()) {
             scope.spawn(|| {

@@ -141,10 +141,13 @@ pub fn set(
     let mut checked = Vec::new();
     let mut done: BTreeSet<&str> = BTreeSet::from([MANIFEST_FILE]);
     checked.push(Checked { file: own.file.clone(), bytes: own.bytes, checks: vec!["stands in SHA256SUMS".into()] });
-    let whole: Vec<_> = manifest.artifacts.iter().filter(|a| is_consistent(a, &expected, &present, &mut findings)).cloned().collect();
+    let whole: Vec<_> =
+        manifest.artifacts.iter().filter(|a| is_consistent(a, &expected, &present, &mut findings)).cloned().collect();
     for (artifact, result) in whole.iter().zip(all(dir, &whole, level, cancel, events)) {
         match result {
-            Ok(evidence) => checked.push(Checked { file: evidence.file, bytes: artifact.packed.bytes, checks: evidence.checks }),
+            Ok(evidence) => {
+                checked.push(Checked { file: evidence.file, bytes: artifact.packed.bytes, checks: evidence.checks })
+            }
             Err(error) => note(error, &artifact.packed.file, &mut findings)?,
         }
     }
@@ -159,7 +162,9 @@ pub fn set(
     for file in expected.values().filter(|f| present.contains(&f.file) && !done.contains(f.file.as_str())) {
         let path = dir.join(&file.file);
         match decode::digest(&path).and_then(|found| compare(&path, file, &found)) {
-            Ok(()) => checked.push(Checked { file: file.file.clone(), bytes: file.bytes, checks: vec!["SHA-256".into()] }),
+            Ok(()) => {
+                checked.push(Checked { file: file.file.clone(), bytes: file.bytes, checks: vec!["SHA-256".into()] })
+            }
             Err(error) => note(error, &file.file, &mut findings)?,
         }
     }

@@ -114,7 +114,9 @@ impl Run<'_> {
             Ok(Ok(report)) => Ok(report),
             Ok(Err(_)) if self.cancel.is_cancelled() => Err(interrupted()),
             Ok(Err(error)) => Err(Trouble::of(&error)),
-            Err(panic) => Err(Trouble::failed(format!("panicked: {panic}; this is a mistake in maint, please report it"))),
+            Err(panic) => {
+                Err(Trouble::failed(format!("panicked: {panic}; this is a mistake in maint, please report it")))
+            }
         }
     }
 }

@@ -71,7 +71,9 @@ fn append(dir: &Path, logs: &mut BTreeMap<String, File>, step: &str, line: &str)
 /// The step and the line of an event; progress is not kept.
 fn line(event: &Event) -> Option<(String, String)> {
     Some(match event {
-        Event::RunStarted { run, job, attempt, .. } => ("run".into(), format!("started {job}, run {run}, attempt {attempt}")),
+        Event::RunStarted { run, job, attempt, .. } => {
+            ("run".into(), format!("started {job}, run {run}, attempt {attempt}"))
+        }
         Event::StepStarted { step, what } => (step.to_string(), format!("started: {what}")),
         Event::Progress { .. } => return None,
         Event::Note { step, text } => (step.to_string(), format!("note: {text}")),

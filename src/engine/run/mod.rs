@@ -19,7 +19,10 @@ use crate::{
         lock::LockError,
         secret::{self, SecretError},
     },
-    backup::{publish::Published, staging::{self, Staging}},
+    backup::{
+        publish::Published,
+        staging::{self, Staging},
+    },
     config::{Config, Job},
     model::{
         event::{Event, EventSink},

@@ -46,7 +46,8 @@ impl Run<'_> {
             let sealed = seal::seal(verified, facts).map_err(|e| Trouble::of(&e))?;
             publish::publish(sealed, &backup_dir, completeness).map_err(|e| Trouble::of(&e))
         });
-        let published = published.await.unwrap_or_else(|panic| Err(Trouble::failed(format!("publishing panicked: {panic}"))));
+        let published =
+            published.await.unwrap_or_else(|panic| Err(Trouble::failed(format!("publishing panicked: {panic}"))));
         let outcome = published.as_ref().map_or_else(|t| t.outcome.clone(), |_| Outcome::Ok);
         let summary = published.as_ref().map_or_else(|_| String::new(), |p| p.path.display().to_string());
         self.ended(number, &id, &outcome, begun, summary);
@@ -81,8 +82,7 @@ impl Run<'_> {
         );
         let cancel = self.cancel.child_token();
         let (inner, events) = (cancel.clone(), StepEvents::new(self.sink.clone(), id.clone()));
-        let mut task =
-            tokio::task::spawn_blocking(move || verify::fresh(staging, artifacts, level, &inner, &events));
+        let mut task = tokio::task::spawn_blocking(move || verify::fresh(staging, artifacts, level, &inner, &events));
         let verified = tokio::select! {
             ended = &mut task => match ended {
                 Ok(Ok(verified)) => Ok(verified),
