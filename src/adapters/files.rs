@@ -6,11 +6,12 @@
 #![expect(clippy::disallowed_methods, reason = "this is the files adapter")]
 
 use std::{
+    ffi::OsString,
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Write},
     os::{
         fd::AsFd,
-        unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
 };
@@ -71,6 +72,44 @@ fn at<T>(operation: &'static str, path: &Path, result: io::Result<T>) -> Result<
 /// When one of them cannot be created.
 pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
     at("creating the directory", path, DirBuilder::new().recursive(true).mode(0o700).create(path))
+}
+
+/// Whether files can be made in a directory, found out by making one.
+///
+/// # Errors
+/// When they cannot.
+pub fn check_writable(dir: &Path) -> Result<(), FileError> {
+    AtomicFile::create(dir, &format!("probe-{}", std::process::id())).map(drop)
+}
+
+/// Makes an empty 0600 file unless it is there: for programs that open their files by themselves.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn touch_private(path: &Path) -> Result<(), FileError> {
+    let mut options = OpenOptions::new();
+    at("creating", path, options.append(true).create(true).mode(0o600).open(path)).map(drop)
+}
+
+/// Opens a log for appending, 0600.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn create_log(path: &Path) -> Result<File, FileError> {
+    at("opening the log", path, OpenOptions::new().append(true).create(true).mode(0o600).open(path))
+}
+
+/// Writes a small file under a name that must not exist yet. `Ok(false)`: it exists, nothing was done.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let name = format!("{}.{}", path.file_name().unwrap_or_default().to_string_lossy(), std::process::id());
+    let atomic = AtomicFile::create(dir, &name)?;
+    at("writing", path, atomic.file().write_all(bytes))?;
+    at("syncing", path, atomic.file().sync_all())?;
+    rename_new(&atomic.temporary, path)
 }
 
 /// A file under a temporary name; [`finish`](Self::finish) makes it real, dropping it removes it.
@@ -212,6 +251,59 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
         return Err(FileError::new("reading", path, long));
     }
     Ok(bytes)
+}
+
+/// Reads a small file whole, following links, as configuration often is one.
+///
+/// # Errors
+/// When it cannot be read or is longer than `limit` bytes.
+pub fn read_config(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let file = at("opening", path, File::open(path))?;
+    let mut bytes = Vec::new();
+    at("reading", path, io::Read::read_to_end(&mut io::Read::take(file, limit + 1), &mut bytes))?;
+    if bytes.len() as u64 > limit {
+        return Err(FileError::new("reading", path, io::Error::other(format!("longer than {limit} bytes"))));
+    }
+    Ok(bytes)
+}
+
+/// The names in a directory, sorted.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn list(dir: &Path) -> Result<Vec<OsString>, FileError> {
+    let entries = at("reading the directory", dir, fs::read_dir(dir))?;
+    let mut names = entries.map(|e| e.map(|e| e.file_name())).collect::<io::Result<Vec<_>>>();
+    if let Ok(names) = &mut names {
+        names.sort();
+    }
+    at("reading the directory", dir, names)
+}
+
+/// Whether a path is a regular file itself, not a link to one.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn is_regular(path: &Path) -> Result<bool, FileError> {
+    at("asking for the type of", path, fs::symlink_metadata(path)).map(|meta| meta.is_file())
+}
+
+/// Who owns a file and what others may do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// Numeric user.
+    pub uid: u32,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// Asks for a file's owner and mode, following links.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn owner(path: &Path) -> Result<Owner, FileError> {
+    let meta = at("asking for the owner of", path, fs::metadata(path))?;
+    Ok(Owner { uid: meta.uid(), mode: meta.mode() })
 }
 
 /// Forgets a synced file's cached pages, so that the next read comes from the disk (posix_fadvise(2)).

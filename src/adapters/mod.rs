@@ -1,6 +1,7 @@
 //! One file (or directory) per outside thing. Nothing above this room touches the outside in another way.
 
 pub mod clock;
+pub mod companion;
 pub mod docker;
 pub mod files;
 pub mod host;

@@ -160,7 +160,7 @@ impl Invocation {
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the process adapter")]
-    fn command(&self) -> Command {
+    pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.args).env_clear().process_group(0).stdin(Stdio::null());
         for key in ["PATH", "HOME"] {

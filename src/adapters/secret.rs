@@ -1,8 +1,13 @@
 //! Reads secrets from where the configuration says they are, at the moment of use.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
+use super::files::{self, FileError};
 use crate::model::{
+    contents::{hex, unhex},
     failure::{Class, Diagnose},
     secret::{Secret, SecretSource},
 };
@@ -12,6 +17,10 @@ use crate::model::{
 pub enum SecretError {
     #[error("reading the secret file {}", path.display())]
     File { path: PathBuf, source: io::Error },
+    #[error("making the host's secret in {}", dir.display())]
+    Host { dir: PathBuf, source: FileError },
+    #[error("the host's secret {} is damaged", path.display())]
+    Damaged { path: PathBuf },
     #[error("the secret's environment variable {0} is not set")]
     Env(String),
     #[error("the systemd credential {0} was asked for, but CREDENTIALS_DIRECTORY is not set")]
@@ -28,6 +37,8 @@ impl Diagnose for SecretError {
             Self::File { path, .. } => {
                 format!("let the user that runs maint read it: ls -l {}", path.display())
             }
+            Self::Host { dir, .. } => format!("let the user that runs maint write there: ls -ld {}", dir.display()),
+            Self::Damaged { path } => format!("remove {}; a new one is made, and dumps differ once", path.display()),
             Self::Env(name) => format!("set {name}, or use password_file"),
             Self::NoCredentials(name) => {
                 format!("add LoadCredential={name}:/path to the unit, or use password_file")
@@ -51,6 +62,27 @@ pub fn read(source: &SecretSource) -> Result<Secret, SecretError> {
         }
         SecretSource::Inline(secret) => Ok(secret.clone()),
     }
+}
+
+/// The secret of this host, made on first use: the key of values that must be stable and not guessable.
+///
+/// # Errors
+/// When it cannot be made or read.
+pub fn host(state_dir: &Path) -> Result<Secret, SecretError> {
+    let path = state_dir.join("host.secret");
+    let making = |source| SecretError::Host { dir: state_dir.to_owned(), source };
+    if !path.exists() {
+        let mut bytes = [0; 32];
+        let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+        filled.map_err(|e| making(FileError::new("asking the kernel for random bytes for", &path, e.into())))?;
+        // Another maint may have been faster; its secret is as good.
+        files::write_new(&path, format!("{}\n", hex(&bytes)).as_bytes()).map_err(making)?;
+    }
+    let secret = read_file(path.clone())?;
+    if unhex(secret.reveal()).is_none_or(|bytes| bytes.len() != 32) {
+        return Err(SecretError::Damaged { path });
+    }
+    Ok(secret)
 }
 
 fn read_file(path: PathBuf) -> Result<Secret, SecretError> {

@@ -1,9 +1,15 @@
-//! Skeleton: makes a sealed set visible by one rename.
+//! Makes a sealed set visible by one rename.
 
 use std::path::{Path, PathBuf};
 
 use super::seal::Sealed;
-use crate::{adapters::files::FileError, model::manifest::Manifest};
+use crate::{
+    adapters::files::{self, FileError},
+    model::manifest::Manifest,
+};
+
+/// The directory of partial sets below `backups/`.
+pub const PARTIAL_DIR: &str = ".partial";
 
 /// A set that can be restored from.
 #[derive(Debug, Clone)]
@@ -25,10 +31,32 @@ pub enum Completeness {
     Partial,
 }
 
-/// Skeleton. Blocking.
+impl Completeness {
+    /// The directory of a series.
+    pub fn series_dir(self, backup_dir: &Path, series: &str) -> PathBuf {
+        match self {
+            Self::Whole => backup_dir.join(series),
+            Self::Partial => backup_dir.join(PARTIAL_DIR).join(series),
+        }
+    }
+}
+
+/// Gives the set its name: the period, or `-2`, `-3` … behind it where that is taken. Nothing is ever overwritten.
+/// Blocking.
 ///
 /// # Errors
-/// When the rename fails.
-pub fn publish(_sealed: Sealed, _backup_dir: &Path, _completeness: Completeness) -> Result<Published, FileError> {
-    unimplemented!()
+/// When the rename fails; nothing is visible then.
+pub fn publish(sealed: Sealed, backup_dir: &Path, completeness: Completeness) -> Result<Published, FileError> {
+    let Sealed { staging, manifest, bytes } = sealed;
+    let parent = completeness.series_dir(backup_dir, manifest.series.as_str());
+    files::create_private_dir(&parent)?;
+    files::sync_dir(staging.dir())?;
+    for number in 1_u64.. {
+        let name = if number == 1 { manifest.period.clone() } else { format!("{}-{number}", manifest.period) };
+        let path = parent.join(name);
+        if files::rename_new(staging.dir(), &path)? {
+            return Ok(Published { path, manifest, bytes });
+        }
+    }
+    unreachable!("numbers do not end")
 }

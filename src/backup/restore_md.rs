@@ -1,1 +1,202 @@
-//! Skeleton.
+//! RESTORE.md: how to restore this very set with standard tools, for a tired person who types.
+
+use std::fmt::Write as _;
+
+use crate::{
+    model::{
+        contents::Codec,
+        manifest::{Artifact, Manifest, Source},
+        units::{ByteSize, count},
+    },
+    stream::tar::gnu_tar_options,
+};
+
+/// Quotes a word for a POSIX shell where it needs it.
+fn shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn unpack(artifact: &Artifact) -> String {
+    let program = match artifact.codec {
+        Codec::Zstd => "zstd -dc",
+        Codec::Gzip => "gunzip -c",
+    };
+    format!("{program} {}", shell(&artifact.packed.file))
+}
+
+/// Writing to a String cannot fail, so results of `writeln!` are dropped throughout.
+pub(super) fn render(manifest: &Manifest) -> String {
+    let mut text = String::new();
+    let started = manifest.run.started.format("%Y-%m-%d %H:%M:%S UTC");
+    let _ = writeln!(
+        text,
+        "# How to restore `{}/{}` of the stack {}\n\n\
+         Captured on {} from {started}, by the job {} (maint {}).\n\
+         Verified to the level \"{}\" before it was published.\n\
+         Everything below needs only standard tools; maint is not needed. Type the commands in this directory.\n",
+        manifest.series,
+        manifest.period,
+        manifest.stack,
+        manifest.host.name,
+        manifest.job,
+        manifest.host.maint,
+        manifest.verification.level,
+    );
+    let _ = writeln!(text, "## 1. Is it whole?\n\n```\nsha256sum -c SHA256SUMS");
+    for artifact in &manifest.artifacts {
+        let test = match artifact.codec {
+            Codec::Zstd => "zstd -t",
+            Codec::Gzip => "gunzip -t",
+        };
+        let _ = writeln!(text, "{test} {}", shell(&artifact.packed.file));
+    }
+    text.push_str("```\n");
+    let mut number = 2;
+    let postgres =
+        manifest.artifacts.iter().any(|a| matches!(a.source, Source::PostgresDatabase(_) | Source::PostgresServer(_)));
+    if postgres {
+        connection(&mut text, number, manifest);
+        number += 1;
+    }
+    for artifact in &manifest.artifacts {
+        if let Source::PostgresServer(_) = artifact.source {
+            globals(&mut text, number, artifact);
+            number += 1;
+        }
+    }
+    for artifact in &manifest.artifacts {
+        match artifact.source {
+            Source::PostgresDatabase(_) => database(&mut text, number, artifact),
+            Source::Files { .. } | Source::Volume { .. } => tree(&mut text, number, artifact),
+            Source::PostgresServer(_) => continue,
+        }
+        number += 1;
+    }
+    text
+}
+
+fn connection(text: &mut String, number: usize, manifest: &Manifest) {
+    let version = manifest.artifacts.iter().find_map(|a| match &a.source {
+        Source::PostgresDatabase(facts) => Some(&facts.server.version),
+        Source::PostgresServer(facts) => Some(&facts.version),
+        _ => None,
+    });
+    let _ = writeln!(
+        text,
+        "\n## {number}. An empty PostgreSQL server\n\n\
+         The source ran PostgreSQL {}. Restore into the same major version, or a newer one; extensions that the dump\n\
+         names must be installed there. Say where it is, as a superuser:\n\n\
+         ```\nexport PGHOST=/var/run/postgresql PGPORT=5432 PGUSER=postgres PGOPTIONS='-c client_min_messages=warning'\n```",
+        version.map_or("?", String::as_str),
+    );
+}
+
+fn globals(text: &mut String, number: usize, artifact: &Artifact) {
+    let Source::PostgresServer(facts) = &artifact.source else { return };
+    let own = shell(&format!("CREATE ROLE {};", quoted_role(&facts.bootstrap_superuser)));
+    let _ = writeln!(
+        text,
+        "\n## {number}. Roles and tablespaces of the server `{}`\n\n\
+         The role that every server has from birth, `{}`, is left out: it is there already.\n\n\
+         ```\n{} | grep -vxF {own} | psql -X -q -v ON_ERROR_STOP=1 -d postgres\n```\n\n\
+         Tablespaces want their directories to exist first; see: `{} | grep TABLESPACE`",
+        facts.server,
+        facts.bootstrap_superuser,
+        unpack(artifact),
+        unpack(artifact),
+    );
+    notes(text, artifact);
+}
+
+/// A role's name as pg_dumpall writes it: quoted unless it is a plain lower-case identifier (`fmtId`).
+fn quoted_role(name: &str) -> String {
+    let first = name.chars().next().is_some_and(|c| c.is_ascii_lowercase() || c == '_');
+    let plain = first && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+fn database(text: &mut String, number: usize, artifact: &Artifact) {
+    let Source::PostgresDatabase(facts) = &artifact.source else { return };
+    let name = shell(&facts.database);
+    let options: String = facts.createdb_options.iter().map(|o| format!(" {}", shell(o))).collect();
+    let _ = writeln!(
+        text,
+        "\n## {number}. The database `{}`\n\n\
+         {}, {}{} in {} of SQL. Take another name in place of {name} to restore beside a living database.\n\n\
+         ```\ncreatedb -T template0{options} {name}\n\
+         {} | psql -X -q -v ON_ERROR_STOP=1 -d {name}",
+        facts.database,
+        count(artifact.counts.tables.unwrap_or(0), "table"),
+        count(artifact.counts.rows.unwrap_or(0), "row"),
+        artifact
+            .counts
+            .large_objects
+            .filter(|n| *n > 0)
+            .map(|n| format!(", {}", count(n, "large object")))
+            .unwrap_or_default(),
+        ByteSize(artifact.plain_bytes),
+        unpack(artifact),
+    );
+    for companion in &artifact.companions {
+        let file = shell(&companion.file);
+        let _ = writeln!(text, "psql -X -q -v ON_ERROR_STOP=1 -v DBNAME={name} -d {name} -f {file}");
+    }
+    let _ = writeln!(text, "vacuumdb --analyze-only -d {name}\n```");
+    notes(text, artifact);
+}
+
+fn tree(text: &mut String, number: usize, artifact: &Artifact) {
+    let options = gnu_tar_options();
+    let (what, place) = match &artifact.source {
+        Source::Files { paths, root } => (format!("The files {} (of {root})", paths.join(", ")), "restored".to_owned()),
+        Source::Volume { name, .. } => (format!("The Docker volume `{name}`"), shell(&format!("restored-{name}"))),
+        _ => return,
+    };
+    let _ = writeln!(
+        text,
+        "\n## {number}. {what}\n\n\
+         {}, {} unpacked. As root, so that owners come back; into a new directory, so that nothing is overwritten.\n\n\
+         ```\nmkdir {place}\n{} | tar -x {options} -C {place}\n```",
+        count(artifact.counts.files.unwrap_or(0), "file"),
+        ByteSize(artifact.plain_bytes),
+        unpack(artifact),
+    );
+    if let Source::Volume { name, .. } = &artifact.source {
+        let volume = shell(name);
+        let _ = writeln!(
+            text,
+            "\nInto a fresh volume of the same name (the archive's root is the volume's root):\n\n\
+             ```\ndocker volume create {volume}\n{} | tar -x {options} -C \"$(docker volume inspect -f '{{{{.Mountpoint}}}}' {volume})\"\n```",
+            unpack(artifact),
+        );
+    }
+    notes(text, artifact);
+}
+
+fn notes(text: &mut String, artifact: &Artifact) {
+    for note in &artifact.not_kept {
+        let _ = writeln!(text, "\nNot kept: {note}.");
+    }
+    for warning in &artifact.warnings {
+        let _ = writeln!(text, "\nNoticed during the capture: {warning}.");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_names_survive_a_shell() {
+        assert_eq!(shell("leanvibe_production"), "leanvibe_production");
+        assert_eq!(shell("it's; rm -rf $HOME"), r"'it'\''s; rm -rf $HOME'");
+        assert_eq!(shell(""), "''");
+        assert_eq!(quoted_role("postgres"), "postgres");
+        assert_eq!(quoted_role("Überwacher \"1\""), "\"Überwacher \"\"1\"\"\"");
+    }
+}

@@ -1,14 +1,18 @@
-//! Skeleton: writes manifest, SHA256SUMS and RESTORE.md of a verified set.
+//! Writes RESTORE.md, manifest and SHA256SUMS of a verified set: the manifest last but for the list that covers it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::{staging::Staging, verify::Verified};
+use super::{restore_md, staging::Staging, verify::Verified};
 use crate::{
+    adapters::{clock, files},
     model::{
         ids::{JobName, SeriesName},
-        manifest::{HostFacts, Manifest, RunFacts},
+        manifest::{
+            FileDigest, HostFacts, MANIFEST_FILE, MANIFEST_FORMAT, MANIFEST_VERSION, Manifest, RESTORE_FILE, RunFacts,
+            SUMS_FILE,
+        },
     },
-    stream::StreamError,
+    stream::{StreamError, artifact::write_text},
 };
 
 /// What the manifest says beyond artifacts and evidence.
@@ -22,7 +26,7 @@ pub struct SetFacts {
     pub period: String,
     /// The job.
     pub job: JobName,
-    /// The run.
+    /// The run; `sealed` is set by [`seal`].
     pub run: RunFacts,
     /// The host.
     pub host: HostFacts,
@@ -35,12 +39,53 @@ pub struct SetFacts {
 pub struct Sealed {
     pub(super) staging: Staging,
     pub(super) manifest: Manifest,
+    pub(super) bytes: u64,
 }
 
-/// Skeleton. Blocking.
+/// Seals a verified set. Blocking.
 ///
 /// # Errors
-/// When a file cannot be written.
-pub fn seal(_verified: Verified, _facts: SetFacts) -> Result<Sealed, StreamError> {
-    unimplemented!()
+/// When a file cannot be written, or the directory holds a file that no artifact owns.
+pub fn seal(verified: Verified, facts: SetFacts) -> Result<Sealed, StreamError> {
+    let Verified { staging, artifacts, verification } = verified;
+    let dir = staging.dir().to_owned();
+    let mut files: Vec<FileDigest> =
+        artifacts.iter().flat_map(|a| [&a.packed, &a.contents].into_iter().chain(&a.companions)).cloned().collect();
+    files.sort_by(|a, b| a.file.cmp(&b.file));
+    for name in files::list(&dir)? {
+        if !files.iter().any(|f| f.file.as_str() == name) {
+            return Err(StreamError::damaged(dir.join(name), "belongs to no artifact of this set"));
+        }
+    }
+    let mut run = facts.run;
+    run.sealed = clock::now();
+    let mut manifest = Manifest {
+        format: MANIFEST_FORMAT.into(),
+        version: MANIFEST_VERSION,
+        stack: facts.stack,
+        series: facts.series,
+        period: facts.period,
+        job: facts.job,
+        run,
+        host: facts.host,
+        tools: facts.tools,
+        artifacts,
+        files,
+        verification,
+    };
+    let restore = restore_md::render(&manifest);
+    manifest.files.push(write_text(&dir, RESTORE_FILE, &restore)?);
+    manifest.files.sort_by(|a, b| a.file.cmp(&b.file));
+    let text = serde_json::to_string_pretty(&manifest).map_err(std::io::Error::from);
+    let text = text.map_err(|e| files::FileError::new("writing", &dir.join(MANIFEST_FILE), e))? + "\n";
+    let own = write_text(&dir, MANIFEST_FILE, &text)?;
+    let mut sums = String::new();
+    let mut bytes = 0;
+    for file in manifest.files.iter().chain([&own]) {
+        // Names are of our own making: no newline, no backslash, so no escape of sha256sum's is needed.
+        let _ = writeln!(sums, "{}  {}", file.sha256, file.file);
+        bytes += file.bytes;
+    }
+    bytes += write_text(&dir, SUMS_FILE, &sums)?.bytes;
+    Ok(Sealed { staging, manifest, bytes })
 }

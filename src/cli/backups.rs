@@ -1,15 +1,98 @@
-//! Skeleton: `maint backups`.
+//! `maint backups`: what there is to restore from.
 
 use clap::Args;
+use serde::Serialize;
 
-use super::{Exit, Failure, Global};
+use super::{Exit, Failure, Global, output};
+use crate::{
+    backup::sets::{self, Entry},
+    config,
+    model::units::ByteSize,
+};
 
-/// Skeleton.
+/// Lists the sets in the backup directory
 #[derive(Debug, Args)]
-pub struct Backups {}
+#[command(after_help = "\
+Examples:
+  maint backups                 every set, with the level to which it was verified
+  maint backups monthly         one series
+  maint backups --json          for machines
+
+A directory that should be a set and is not is listed with what is wrong (exit code 3).")]
+pub struct Backups {
+    /// Only this series
+    series: Option<String>,
+    /// Print the list as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One line of `--json`.
+#[derive(Serialize)]
+struct Line<'a> {
+    set: &'a str,
+    path: &'a std::path::Path,
+    partial: bool,
+    problem: Option<&'a str>,
+    manifest: Option<&'a crate::model::manifest::Manifest>,
+}
 
 impl Backups {
-    pub fn run(self, _global: &Global) -> Result<Exit, Failure> {
-        Err(Failure::other("not built yet"))
+    pub fn run(self, global: &Global) -> Result<Exit, Failure> {
+        let config = config::load(global.config.as_deref())?;
+        let backup_dir = &config.stack.backup_dir;
+        let wanted = |e: &Entry| {
+            self.series.as_ref().is_none_or(|s| e.name.trim_start_matches(".partial/").starts_with(&format!("{s}/")))
+        };
+        let entries: Vec<Entry> = sets::list(backup_dir)?.into_iter().filter(wanted).collect();
+        let damaged = entries.iter().any(|e| e.manifest.is_err());
+        if self.json {
+            for e in &entries {
+                let line = Line {
+                    set: &e.name,
+                    path: &e.path,
+                    partial: e.partial,
+                    problem: e.manifest.as_ref().err().map(String::as_str),
+                    manifest: e.manifest.as_ref().ok(),
+                };
+                println!("{}", serde_json::to_string(&line).map_err(|e| Failure::other(e.to_string()))?);
+            }
+        } else if entries.is_empty() {
+            println!("no sets in {}", backup_dir.display());
+            println!("make one: maint run JOB; see which jobs there are: maint jobs");
+        } else {
+            table(&entries, &config.stack.timezone);
+        }
+        Ok(if damaged { Exit::Verification } else { Exit::Ok })
     }
+}
+
+fn table(entries: &[Entry], zone: &chrono_tz::Tz) {
+    let mut table = output::table(&["SET", "CAPTURED", "VERIFIED", "SIZE", "HOLDS", "BY"]);
+    for entry in entries {
+        match &entry.manifest {
+            Ok(m) => {
+                let captured = m.run.started.with_timezone(zone).format("%Y-%m-%d %H:%M %Z").to_string();
+                let bytes = ByteSize(m.files.iter().map(|f| f.bytes).sum());
+                let holds = m.artifacts.iter().map(|a| a.packed.file.as_str()).collect::<Vec<_>>().join("\n");
+                let level = if entry.partial {
+                    format!("{} (partial)", m.verification.level)
+                } else {
+                    m.verification.level.to_string()
+                };
+                table.add_row(vec![entry.name.clone(), captured, level, bytes.to_string(), holds, m.job.to_string()]);
+            }
+            Err(problem) => {
+                table.add_row(vec![
+                    entry.name.clone(),
+                    "?".into(),
+                    "NOT A SET".into(),
+                    "?".into(),
+                    problem.clone(),
+                    "?".into(),
+                ]);
+            }
+        }
+    }
+    println!("{table}");
 }

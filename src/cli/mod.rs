@@ -12,6 +12,7 @@ mod jobs;
 mod output;
 mod plan;
 mod recover;
+mod render;
 mod run;
 mod runs;
 mod verify;

@@ -1,1 +1,94 @@
-//! How results are shown: tables, colours where a terminal wants them.
+//! How results are shown: tables, colours and progress where a terminal wants them.
+
+use std::{
+    io::IsTerminal,
+    sync::{Arc, OnceLock},
+};
+
+use comfy_table::{ContentArrangement, Table};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::model::event::{Event, EventSink};
+
+/// Whether stdout takes colours (<https://no-color.org>).
+fn colours() -> bool {
+    static COLOURS: OnceLock<bool> = OnceLock::new();
+    *COLOURS.get_or_init(|| {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        std::io::stdout().is_terminal() && !refused
+    })
+}
+
+fn paint(code: &str, text: &str) -> String {
+    if colours() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// What is as it should be.
+pub(super) fn good(text: &str) -> String {
+    paint("32", text)
+}
+
+/// What is worth a look.
+pub(super) fn warn(text: &str) -> String {
+    paint("33", text)
+}
+
+/// What is wrong.
+pub(super) fn bad(text: &str) -> String {
+    paint("1;31", text)
+}
+
+/// What matters less.
+pub(super) fn faint(text: &str) -> String {
+    paint("2", text)
+}
+
+/// An empty table with a heading; as wide as the terminal, without frames.
+pub(super) fn table(heading: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(heading.iter().map(|h| faint(h)).collect::<Vec<_>>());
+    table
+}
+
+/// One progress line on a terminal's stderr, nothing elsewhere.
+pub(super) struct Progress {
+    bar: Arc<ProgressBar>,
+}
+
+/// A progress line; none for `--json` and where stderr is no terminal.
+pub(super) fn progress(json: bool) -> Progress {
+    let bar = if !json && std::io::stderr().is_terminal() {
+        ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+    } else {
+        ProgressBar::hidden()
+    };
+    bar.set_style(bar_style());
+    Progress { bar: Arc::new(bar) }
+}
+
+/// Bytes, rate and the time that is left.
+pub(super) fn bar_style() -> ProgressStyle {
+    let template = "  {msg:<32!} {bar:24} {bytes:>10} of {total_bytes} {bytes_per_sec:>12}, {eta} left";
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
+}
+
+impl Progress {
+    /// Where progress events go.
+    pub(super) fn sink(&self) -> EventSink {
+        let bar = self.bar.clone();
+        EventSink::new(move |event| {
+            if let Event::Progress { done, total, doing, .. } = event {
+                bar.set_length(total.unwrap_or(done));
+                bar.set_position(done);
+                bar.set_message(doing);
+            }
+        })
+    }
+
+    /// Takes the line away.
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,15 +1,159 @@
-//! Skeleton: `maint runs`.
+//! `maint runs`: what ran, and how it ended.
 
-use clap::Args;
+use std::time::Duration;
 
-use super::{Exit, Failure, Global};
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use serde::Serialize;
 
-/// Skeleton.
+use super::{Exit, Failure, Global, output};
+use crate::{
+    adapters::ledger::{Ledger, Note, RunRow, StepRow},
+    config::{self, Config},
+    model::{ids::JobName, outcome::Outcome, units::Elapsed},
+};
+
+/// Lists runs, newest first, or shows one
 #[derive(Debug, Args)]
-pub struct Runs {}
+#[command(after_help = "\
+Examples:
+  maint runs                       the last twenty
+  maint runs --job monthly-backup --limit 100
+  maint runs show 9f3c             one run with its steps; the beginning or end of its id is enough
+  maint runs --json                for machines")]
+pub struct Runs {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Only runs of this job
+    #[arg(long, value_name = "JOB")]
+    job: Option<JobName>,
+    /// How many
+    #[arg(long, default_value_t = 20)]
+    limit: u32,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows one run: its steps, notes and logs
+    Show {
+        /// The beginning or end of its id
+        run: String,
+    },
+}
+
+/// `runs show --json`.
+#[derive(Serialize)]
+struct Shown {
+    run: RunRow,
+    steps: Vec<StepRow>,
+    notes: Vec<Note>,
+    logs: std::path::PathBuf,
+}
 
 impl Runs {
-    pub fn run(self, _global: &Global) -> Result<Exit, Failure> {
-        Err(Failure::other("not built yet"))
+    pub fn run(self, global: &Global) -> Result<Exit, Failure> {
+        let config = config::load(global.config.as_deref())?;
+        let ledger = Ledger::open(&config.stack.state_dir)?;
+        if let Some(Command::Show { run }) = &self.command {
+            return show(&config, &ledger, run, self.json);
+        }
+        let runs = ledger.runs(self.job.as_ref(), self.limit)?;
+        if self.json {
+            for run in &runs {
+                println!("{}", json(run)?);
+            }
+        } else if runs.is_empty() {
+            println!("nothing ran yet; see which jobs there are: maint jobs");
+        } else {
+            let mut table = output::table(&["RUN", "JOB", "STARTED", "TOOK", "OUTCOME", "SET"]);
+            for run in &runs {
+                let set = run.set_path.clone().unwrap_or_default();
+                table.add_row(vec![
+                    short(&run.id),
+                    run.job.clone(),
+                    local(&config, &run.started),
+                    took(run),
+                    ended(run),
+                    set,
+                ]);
+            }
+            println!("{table}");
+        }
+        Ok(Exit::Ok)
     }
+}
+
+fn json(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|e| Failure::other(e.to_string()))
+}
+
+/// The end of a UUIDv7 is its random part: eight digits of it tell runs of one millisecond apart.
+fn short(id: &str) -> String {
+    id.get(id.len().saturating_sub(8)..).unwrap_or(id).to_owned()
+}
+
+fn time(text: &str) -> Option<DateTime<Utc>> {
+    text.parse().ok()
+}
+
+fn local(config: &Config, text: &str) -> String {
+    time(text).map_or_else(
+        || text.to_owned(),
+        |t| t.with_timezone(&config.stack.timezone).format("%Y-%m-%d %H:%M:%S %Z").to_string(),
+    )
+}
+
+fn took(run: &RunRow) -> String {
+    let (Some(started), Some(ended)) = (time(&run.started), run.ended.as_deref().and_then(time)) else {
+        return String::new();
+    };
+    Elapsed((ended - started).to_std().unwrap_or_default()).to_string()
+}
+
+fn ended(run: &RunRow) -> String {
+    run.outcome.as_ref().map_or_else(|| format!("running (pid {})", run.pid), ToString::to_string)
+}
+
+fn show(config: &Config, ledger: &Ledger, part: &str, as_json: bool) -> Result<Exit, Failure> {
+    let run = ledger.run(part)?;
+    let logs = config.stack.state_dir.join("logs").join(&run.id);
+    let (steps, notes) = (ledger.steps(&run.id)?, ledger.notes(&run.id)?);
+    if as_json {
+        println!("{}", json(&Shown { run, steps, notes, logs })?);
+        return Ok(Exit::Ok);
+    }
+    println!("run       {}", run.id);
+    println!("job       {} ({}, attempt {})", run.job, run.trigger, run.attempt);
+    if let Some(slot) = &run.slot {
+        println!("slot      {}", local(config, slot));
+    }
+    println!("started   {}", local(config, &run.started));
+    println!("took      {}", took(&run));
+    println!("outcome   {}", ended(&run));
+    if let Some(hint) = &run.hint {
+        println!("hint      {hint}");
+    }
+    if let Some(set) = &run.set_path {
+        println!("set       {set} (verified to \"{}\")", run.set_level.as_deref().unwrap_or("?"));
+    }
+    println!("logs      {}", logs.display());
+    if !steps.is_empty() {
+        let mut table = output::table(&["STEP", "TOOK", "OUTCOME", "WHAT"]);
+        for step in steps {
+            let outcome = match &step.outcome {
+                Outcome::Ok => "ok".to_owned(),
+                other => other.to_string(),
+            };
+            let took = Elapsed(Duration::from_millis(step.millis)).to_string();
+            table.add_row(vec![step.id, took, outcome, step.summary]);
+        }
+        println!("\n{table}");
+    }
+    for note in notes {
+        println!("note      {}: {}", note.step, note.text);
+    }
+    Ok(Exit::Ok)
 }

@@ -1,4 +1,4 @@
-//! Skeleton: finds, reads, checks and resolves the configuration.
+//! Finds, reads, checks and resolves the configuration.
 
 use std::{
     collections::BTreeMap,
@@ -6,8 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use super::{ConfigError, Job, Mistake};
-use crate::model::{ids::JobName, stack::Stack};
+use super::{ConfigError, Job, Mistake, document::Document, host, jobs, trust};
+use crate::{
+    adapters::files,
+    model::{ids::JobName, secret::SecretSource, stack::Stack},
+};
+
+/// Nobody writes a configuration of this size by hand.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// A configuration without mistakes.
 #[derive(Debug, Clone)]
@@ -27,6 +33,83 @@ pub struct Config {
 /// # Errors
 /// Every mistake in it and in its jobs.
 pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
-    let _ = explicit;
-    Err(ConfigError { mistakes: Vec::new() })
+    let path = find(explicit)?;
+    let mut mistakes = trust::check(&path);
+    let document = read(&path)?;
+    let Some(raw) = document.read(&mut mistakes) else { return Err(ConfigError { mistakes }) };
+    let stack = host::resolve(&document, &path, raw, &mut mistakes);
+    mistakes.extend(trust::check(&stack.jobs_dir));
+    let jobs = read_jobs(&stack, &mut mistakes);
+    jobs::check_series(&jobs, &stack.jobs_dir, &mut mistakes);
+    for server in stack.postgres.values() {
+        if let Some(SecretSource::File(file)) = &server.password {
+            mistakes.extend(trust::check_secret(file));
+        }
+    }
+    if mistakes.iter().any(|m| !m.warning) {
+        return Err(ConfigError { mistakes });
+    }
+    Ok(Config { path, stack: Arc::new(stack), jobs, warnings: mistakes })
+}
+
+fn find(explicit: Option<&Path>) -> Result<PathBuf, ConfigError> {
+    let named = explicit.map(Path::to_owned).or_else(|| std::env::var_os("MAINT_CONFIG").map(PathBuf::from));
+    let found = match named {
+        Some(path) => path,
+        None => {
+            let places = [Path::new("/etc/maint/maint.toml"), Path::new("maint.toml")];
+            let Some(path) = places.into_iter().find(|p| p.exists()) else {
+                let mistake =
+                    Mistake::whole("maint.toml", "no configuration was found, neither in /etc/maint nor here");
+                return Err(ConfigError::one(
+                    mistake.help("name one with --config FILE, or see how it all works first: maint demo"),
+                ));
+            };
+            path.to_owned()
+        }
+    };
+    let absolute = std::path::absolute(&found);
+    absolute.map_err(|e| ConfigError::one(Mistake::whole(&found, format!("cannot be found: {e}"))))
+}
+
+fn read(path: &Path) -> Result<Document, ConfigError> {
+    let wrong = |message: String| ConfigError::one(Mistake::whole(path, message));
+    let bytes = files::read_config(path, MAX_FILE_BYTES).map_err(|e| wrong(crate::model::failure::chain(&e)))?;
+    let text = String::from_utf8(bytes).map_err(|e| wrong(format!("is not UTF-8: {e}")))?;
+    Ok(Document::new(path, text))
+}
+
+fn read_jobs(stack: &Stack, mistakes: &mut Vec<Mistake>) -> BTreeMap<JobName, Job> {
+    let mut jobs = BTreeMap::new();
+    let entries = match files::list(&stack.jobs_dir) {
+        Ok(entries) => entries,
+        Err(e) => {
+            mistakes.push(
+                Mistake::whole(&stack.jobs_dir, crate::model::failure::chain(&e))
+                    .help("set jobs_dir, or make the directory"),
+            );
+            return jobs;
+        }
+    };
+    for name in entries {
+        let Some(stem) = name.to_str().and_then(|n| n.strip_suffix(".toml")) else { continue };
+        let path = stack.jobs_dir.join(&name);
+        let name: JobName = match stem.parse() {
+            Ok(name) => name,
+            Err(e) => {
+                mistakes.push(Mistake::whole(&path, e.to_string()).help("rename the file"));
+                continue;
+            }
+        };
+        mistakes.extend(trust::check_file(&path));
+        match read(&path) {
+            Ok(document) => {
+                if let Some(job) = jobs::resolve(&document, name.clone(), stack, mistakes) {
+                    jobs.insert(name, job);
+                }
+            }
+            Err(e) => mistakes.extend(e.mistakes),
+        }
+    }
+    jobs
 }

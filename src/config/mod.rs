@@ -1,11 +1,17 @@
 //! Text to validated values: `maint.toml` and `jobs/*.toml`, every mistake with file, line and column.
 //!
-//! [`load`] reads, checks and resolves everything offline; what it returns is what the engine runs.
+//! [`load`] reads, checks and resolves everything offline; what it returns is what the engine runs. On the way:
+//! [`document`](self) gives every value its place in the text, `shape` is what the files may say, `host` and `jobs`
+//! turn that into what the engine knows, `later` names what a later version will bring.
 
 mod diagnostic;
+mod document;
+mod host;
 pub mod job;
+mod jobs;
+mod later;
 mod load;
-mod read;
+pub mod shape;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};

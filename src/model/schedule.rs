@@ -8,7 +8,7 @@ use croner::{Cron, parser::CronParser};
 use serde::{Deserialize, Serialize};
 
 /// What becomes of a slot that the spring gap swallows. A repeated hour fires once, on its first pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Dst {
     /// It fires when the gap ends.

@@ -62,7 +62,8 @@ pub enum PostgresAddress {
 }
 
 /// TLS of a TCP connection (libpq's `sslmode`, manual §34.19).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum SslMode {
     /// Never.
     Disable,

@@ -1,0 +1,3 @@
+//! What the fuzz targets check; tests/dump_reader.rs replays the corpus with the same code.
+
+pub mod splits;

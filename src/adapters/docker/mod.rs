@@ -1,0 +1,100 @@
+//! The Docker engine, through its API on a unix socket. Nothing is ever pulled.
+//!
+//! API reference: <https://docs.docker.com/reference/api/engine/version/v1.41/>. Every field of an answer is optional
+//! to bollard, and engines of other versions do leave some out: what is missing is an error here, never a guess.
+
+mod containers;
+mod error;
+mod exec;
+mod helper;
+
+use std::time::Duration;
+
+pub use containers::{Container, Inspected, State, Use};
+pub use error::DockerError;
+pub use exec::{Exec, RunningExec};
+pub use helper::{Helper, HelperLabel};
+
+/// How long the engine may take to begin its answer to a request that waits for nothing.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// A connection to the engine. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Docker {
+    api: bollard::Docker,
+    host: String,
+}
+
+/// A volume as the engine describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+    /// The driver that keeps it; `local` for the engine's own.
+    pub driver: String,
+    /// Where the engine has, or mounts, its content on the engine's host.
+    pub mountpoint: String,
+    /// Mount options (`type`, `o`, `device`). A local volume with options is mounted only while a container uses it:
+    /// its mount point is an empty directory at other times.
+    pub options: std::collections::BTreeMap<String, String>,
+}
+
+impl Volume {
+    /// Whether its content always stands below its mount point.
+    pub fn is_plain_directory(&self) -> bool {
+        self.driver == "local" && self.options.is_empty()
+    }
+}
+
+impl Docker {
+    /// Connects to the engine at `unix:///path` and agrees on the API's version.
+    ///
+    /// # Errors
+    /// When it is no unix socket, nobody answers there, or this user may not use it.
+    pub async fn connect(host: &str) -> Result<Self, DockerError> {
+        let path = host.strip_prefix("unix://").filter(|path| path.starts_with('/'));
+        let Some(path) = path else {
+            return Err(DockerError::Host { host: host.to_owned() });
+        };
+        let sort = |source| error::sort(host, "connecting to", host, source);
+        let api = bollard::Docker::connect_with_unix(path, ANSWER_WITHIN.as_secs(), bollard::API_DEFAULT_VERSION)
+            .map_err(sort)?;
+        let api = api.negotiate_version().await.map_err(sort)?;
+        Ok(Self { api, host: host.to_owned() })
+    }
+
+    /// The engine's address as it was given.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The engine's version, for the manifest.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn version(&self) -> Result<String, DockerError> {
+        let answer = self.api.version().await.map_err(|e| self.sort("asking the version of", "the engine", e))?;
+        answer.version.ok_or(DockerError::Incomplete { subject: "the engine".into(), what: "its version" })
+    }
+
+    /// A volume by name.
+    ///
+    /// # Errors
+    /// [`DockerError::NoSuchVolume`] when there is none.
+    pub async fn volume(&self, name: &str) -> Result<Volume, DockerError> {
+        let found = self.api.inspect_volume(name).await.map_err(|e| match error::status(&e) {
+            Some(404) => DockerError::NoSuchVolume { name: name.to_owned() },
+            _ => self.sort("looking at the volume", name, e),
+        })?;
+        Ok(Volume {
+            name: found.name,
+            driver: found.driver,
+            mountpoint: found.mountpoint,
+            options: found.options.into_iter().collect(),
+        })
+    }
+
+    fn sort(&self, operation: &'static str, subject: &str, source: bollard::errors::Error) -> DockerError {
+        error::sort(&self.host, operation, subject, source)
+    }
+}

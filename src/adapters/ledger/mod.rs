@@ -1,0 +1,269 @@
+//! The embedded database of runs: `ledger.sqlite` in the state directory. Sets are the truth about backups; the ledger
+//! is the truth about what was tried.
+
+mod rows;
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, params};
+
+pub use rows::{Note, RunRow, StepRow};
+
+use super::files::{self, FileError};
+use crate::model::{
+    failure::{Class, Diagnose},
+    ids::{JobName, RunId},
+    manifest::Trigger,
+    outcome::Outcome,
+};
+
+const FILE: &str = "ledger.sqlite";
+/// Append-only: a published migration never changes.
+const MIGRATIONS: &[&str] = &[include_str!("001-runs.sql")];
+/// Another maint may be writing just now.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// The ledger could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("{operation} in the ledger {}", path.display())]
+    Sql { operation: &'static str, path: PathBuf, source: rusqlite::Error },
+    #[error("the ledger {} is of a newer maint (version {found}; this one knows {known})", path.display())]
+    Newer { path: PathBuf, found: usize, known: usize },
+    #[error("there is no run {0}")]
+    NoSuchRun(String),
+    #[error("more than one run begins with {0}")]
+    Ambiguous(String),
+}
+
+impl Diagnose for LedgerError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NoSuchRun(_) | Self::Ambiguous(_) => Class::Usage,
+            Self::File(e) => e.class(),
+            Self::Sql { .. } | Self::Newer { .. } => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::File(e) => e.hint(),
+            Self::Newer { .. } => Some("use the newer maint; a ledger is never taken back".into()),
+            Self::NoSuchRun(_) | Self::Ambiguous(_) => Some("see which runs there are: maint runs".into()),
+            Self::Sql { source, path, .. } => match source.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DiskFull) => Some(format!("free space, see: df -h {}", path.display())),
+                Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                    Some(format!("move {} away; sets are not affected, only the list of runs", path.display()))
+                }
+                _ => None,
+            },
+        }
+    }
+}
+
+/// An open ledger.
+#[derive(Debug)]
+pub struct Ledger {
+    db: Connection,
+    path: PathBuf,
+}
+
+/// What is known when a run begins.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Its id.
+    pub id: RunId,
+    /// The job.
+    pub job: JobName,
+    /// What started it.
+    pub trigger: Trigger,
+    /// The slot that it stands for.
+    pub slot: Option<DateTime<Utc>>,
+    /// When it started.
+    pub started: DateTime<Utc>,
+}
+
+/// What is known when a run ends.
+#[derive(Debug, Clone)]
+pub struct EndOfRun<'a> {
+    /// How it ended.
+    pub outcome: &'a Outcome,
+    /// The next thing to type or look at.
+    pub hint: Option<&'a str>,
+    /// The set that it published, and the level to which that was verified.
+    pub set: Option<(&'a Path, String)>,
+}
+
+impl Ledger {
+    /// Opens the ledger of a state directory, and makes or upgrades it where that is needed.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or was written by a newer maint.
+    pub fn open(state_dir: &Path) -> Result<Self, LedgerError> {
+        files::create_private_dir(state_dir)?;
+        let path = state_dir.join(FILE);
+        files::touch_private(&path)?;
+        let sql = |source| LedgerError::Sql { operation: "opening", path: path.clone(), source };
+        let db = Connection::open(&path).map_err(sql)?;
+        db.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;
+        db.pragma_update(None, "journal_mode", "wal").map_err(sql)?;
+        db.pragma_update(None, "foreign_keys", true).map_err(sql)?;
+        let mut this = Self { db, path };
+        this.migrate()?;
+        Ok(this)
+    }
+
+    fn sql(&self, operation: &'static str) -> impl Fn(rusqlite::Error) -> LedgerError + use<> {
+        let path = self.path.clone();
+        move |source| LedgerError::Sql { operation, path: path.clone(), source }
+    }
+
+    fn migrate(&mut self) -> Result<(), LedgerError> {
+        let sql = self.sql("upgrading");
+        let version: i64 = self.db.pragma_query_value(None, "user_version", |r| r.get(0)).map_err(&sql)?;
+        let found = usize::try_from(version).unwrap_or(usize::MAX);
+        if found > MIGRATIONS.len() {
+            return Err(LedgerError::Newer { path: self.path.clone(), found, known: MIGRATIONS.len() });
+        }
+        if found == MIGRATIONS.len() {
+            return Ok(());
+        }
+        // Another maint may be upgrading it at the same time: the version is read again inside the transaction.
+        let tx = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(&sql)?;
+        let version: i64 = tx.pragma_query_value(None, "user_version", |r| r.get(0)).map_err(&sql)?;
+        for migration in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(usize::MAX)) {
+            tx.execute_batch(migration).map_err(&sql)?;
+        }
+        tx.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)).map_err(&sql)?;
+        tx.commit().map_err(sql)
+    }
+
+    /// Records the beginning of a run; gives its attempt number: earlier runs for the same slot, plus one.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn begin(&self, run: &NewRun) -> Result<u32, LedgerError> {
+        let slot = run.slot.map(|s| s.to_rfc3339());
+        let attempt: u32 = match &slot {
+            None => 1,
+            Some(slot) => self
+                .db
+                .query_row("SELECT count(*) + 1 FROM run WHERE job = ? AND slot = ?", [run.job.as_str(), slot], |r| {
+                    r.get(0)
+                })
+                .map_err(self.sql("counting attempts"))?,
+        };
+        self.db
+            .execute(
+                "INSERT INTO run (id, job, \"trigger\", slot, attempt, started, pid, maint) VALUES (?,?,?,?,?,?,?,?)",
+                params![
+                    run.id.to_string(),
+                    run.job.as_str(),
+                    run.trigger.to_string(),
+                    slot,
+                    attempt,
+                    run.started.to_rfc3339(),
+                    std::process::id(),
+                    env!("CARGO_PKG_VERSION"),
+                ],
+            )
+            .map_err(self.sql("recording a run"))?;
+        Ok(attempt)
+    }
+
+    /// Whether a slot has a successful run already.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn succeeded(&self, job: &JobName, slot: DateTime<Utc>) -> Result<Option<String>, LedgerError> {
+        let found = self.db.query_row(
+            "SELECT id FROM run WHERE job = ? AND slot = ? AND outcome IN ('ok', 'changed', 'warning')",
+            [job.as_str(), &slot.to_rfc3339()],
+            |r| r.get(0),
+        );
+        found.optional().map_err(self.sql("looking for a slot's run"))
+    }
+
+    /// Records the end of a step.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn step(&self, run: RunId, number: usize, step: &StepRow) -> Result<(), LedgerError> {
+        let written = self.db.execute(
+            "INSERT INTO step (run, number, id, outcome, reason, millis, summary) VALUES (?,?,?,?,?,?,?)",
+            params![
+                run.to_string(),
+                i64::try_from(number).unwrap_or(i64::MAX),
+                step.id,
+                step.outcome.word(),
+                step.outcome.reason(),
+                i64::try_from(step.millis).unwrap_or(i64::MAX),
+                step.summary,
+            ],
+        );
+        written.map(drop).map_err(self.sql("recording a step"))
+    }
+
+    /// Records something to look at.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note(&self, run: RunId, note: &Note) -> Result<(), LedgerError> {
+        let written = self.db.execute(
+            "INSERT INTO note (run, step, text) VALUES (?,?,?)",
+            params![run.to_string(), note.step, note.text],
+        );
+        written.map(drop).map_err(self.sql("recording a note"))
+    }
+
+    /// Records the end of a run.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn end(&self, run: RunId, ended: DateTime<Utc>, end: &EndOfRun<'_>) -> Result<(), LedgerError> {
+        let (set, level) = end.set.as_ref().map(|(p, l)| (p.to_string_lossy(), l.as_str())).unzip();
+        let written = self.db.execute(
+            "UPDATE run SET ended = ?, outcome = ?, reason = ?, hint = ?, set_path = ?, set_level = ? WHERE id = ?",
+            params![
+                ended.to_rfc3339(),
+                end.outcome.word(),
+                end.outcome.reason(),
+                end.hint,
+                set,
+                level,
+                run.to_string()
+            ],
+        );
+        written.map(drop).map_err(self.sql("recording the end of a run"))
+    }
+
+    /// Marks every run of `job` that never ended as interrupted; call it while holding the job's lock, which proves that
+    /// they are dead. Gives their ids.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn interrupt_dead(&self, job: &JobName, now: DateTime<Utc>) -> Result<Vec<String>, LedgerError> {
+        let sql = self.sql("marking dead runs");
+        let mut update = self
+            .db
+            .prepare("UPDATE run SET ended = ?, outcome = 'interrupted' WHERE job = ? AND outcome IS NULL RETURNING id")
+            .map_err(&sql)?;
+        let ids = update.query_map([now.to_rfc3339().as_str(), job.as_str()], |r| r.get(0)).map_err(&sql)?;
+        ids.collect::<Result<_, _>>().map_err(&sql)
+    }
+
+    /// Jobs with runs that never ended, dead or alive.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn unfinished_jobs(&self) -> Result<Vec<JobName>, LedgerError> {
+        let sql = self.sql("looking for unfinished runs");
+        let mut query = self.db.prepare("SELECT DISTINCT job FROM run WHERE outcome IS NULL").map_err(&sql)?;
+        let names = query.query_map([], |r| r.get::<_, String>(0)).map_err(&sql)?;
+        let names = names.collect::<Result<Vec<_>, _>>().map_err(&sql)?;
+        Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
+    }
+}

@@ -1,0 +1,293 @@
+//! Dumps one database into one artifact: `pg_dump`'s plain SQL in one snapshot, checked against the catalogue on the way.
+//!
+//! One session holds an exported snapshot and reads the catalogue in it; `pg_dump` dumps that snapshot; a thread
+//! carries its output into the artifact ([`pump`]); another session looks whom the dump keeps waiting ([`watch`]). The
+//! artifact is finished only when all of them agree.
+
+mod error;
+mod pump;
+mod snapshot;
+mod tool;
+mod watch;
+
+use std::{collections::BTreeMap, path::Path};
+
+pub use error::DumpError;
+use pump::{Progress, PumpError, Pumped};
+use snapshot::{Snapshot, dump_encoding};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tool::{Order, Tool};
+use watch::{Signals, Watcher};
+
+use crate::{
+    adapters::{
+        files,
+        postgres::{Endpoint, PostgresError, Session},
+        process::ProcessEnd,
+    },
+    model::{
+        contents::{ContentsKind, Line},
+        event::StepEvents,
+        ids::{RunId, StepId},
+        manifest::{Artifact, Counts, FileDigest, Source},
+        secret::Secret,
+        stack::{Docker, PostgresServer},
+    },
+    stream::{
+        artifact::{ArtifactWriter, PackedArtifact, SourceEnd, write_text},
+        dump::DumpSummary,
+        frames::Packing,
+    },
+};
+
+/// What a plain dump does not hold.
+const NOT_KEPT: [&str; 3] = [
+    "roles and tablespaces: a globals artifact has them",
+    "planner statistics: run ANALYZE after a restore",
+    "rows of foreign tables",
+];
+
+/// What to dump, and where to.
+#[derive(Debug)]
+pub struct DumpRequest<'a> {
+    /// The server.
+    pub server: &'a PostgresServer,
+    /// The engine, for servers in containers.
+    pub docker: &'a Docker,
+    /// The database.
+    pub database: &'a str,
+    /// The run, which names the dump's session.
+    pub run: RunId,
+    /// The step that it belongs to.
+    pub step: &'a StepId,
+    /// The run's staging directory.
+    pub staging: &'a Path,
+    /// The artifact's file name.
+    pub artifact: String,
+    /// The file name of the database's properties.
+    pub properties: String,
+    /// How to pack.
+    pub packing: Packing,
+    /// The host's secret, from which the restrict key comes.
+    pub host_secret: &'a Secret,
+}
+
+/// A finished dump.
+#[derive(Debug)]
+pub struct Dumped {
+    /// Its artifact: all files stand in the staging directory.
+    pub artifact: Artifact,
+    /// Programs that took part, with their versions.
+    pub tools: BTreeMap<String, String>,
+}
+
+/// Dumps a database.
+///
+/// # Errors
+/// See [`DumpError`]; nothing is left of the dump then, and the server is as before.
+pub async fn capture(
+    request: &DumpRequest<'_>,
+    cancel: &CancellationToken,
+    events: &StepEvents,
+) -> Result<Dumped, DumpError> {
+    let prepared = tokio::select! {
+        prepared = prepare(request, cancel) => prepared,
+        () = cancel.cancelled() => Err(DumpError::Cancelled { database: request.database.to_owned() }),
+    };
+    let Prepared { endpoint, snapshot, tool, watcher, watching } = prepared?;
+    let order = (&tool, &endpoint, &snapshot);
+    let (packed, pumped, mut warnings) = dump(request, order, (&watcher, watching), cancel, events).await?;
+    let facts = snapshot.facts(request.database).await;
+    let properties = properties(request, &snapshot).await;
+    let rolled_back = snapshot.session.batch("ending the snapshot", "ROLLBACK").await;
+    snapshot.session.close().await;
+    let (facts, properties) = match rolled_back.and(facts).map_err(DumpError::from).and_then(|f| Ok((f, properties?))) {
+        Ok(both) => both,
+        Err(error) => {
+            discard(request.staging, &packed);
+            return Err(error);
+        }
+    };
+    warnings.splice(..0, snapshot.warnings);
+    let counts = Counts {
+        tables: Some(pumped.tables),
+        rows: Some(pumped.rows),
+        large_objects: Some(pumped.large_objects),
+        ..Counts::default()
+    };
+    let version = tool.version().text.clone();
+    let artifact = Artifact {
+        step: request.step.clone(),
+        kind: ContentsKind::PostgresDump,
+        packed: packed.packed,
+        codec: request.packing.codec,
+        codec_level: request.packing.level,
+        plain_bytes: packed.plain_bytes,
+        contents: packed.contents,
+        companions: vec![properties],
+        source: Source::PostgresDatabase(facts),
+        counts,
+        method: format!("pg_dump {version} in one snapshot"),
+        not_kept: NOT_KEPT.map(str::to_owned).to_vec(),
+        warnings,
+    };
+    Ok(Dumped { artifact, tools: BTreeMap::from([("pg_dump".to_owned(), version)]) })
+}
+
+/// Everything that must stand before `pg_dump` starts.
+struct Prepared {
+    endpoint: Endpoint,
+    snapshot: Snapshot,
+    tool: Tool,
+    watcher: Watcher,
+    watching: Session,
+}
+
+async fn prepare(request: &DumpRequest<'_>, cancel: &CancellationToken) -> Result<Prepared, DumpError> {
+    let DumpRequest { server, docker, database, .. } = request;
+    let endpoint = Endpoint::resolve(server, docker).await?;
+    let session = Session::open(endpoint.clone(), database, "maint snapshot", server.lock_timeout).await?;
+    let snapshot = Snapshot::take(session).await?;
+    let tool = Tool::find(server, docker, &snapshot.state, cancel).await?;
+    let watcher = Watcher {
+        endpoint: endpoint.clone(),
+        database: (*database).to_owned(),
+        application: format!("maint dump {}", request.run),
+        lock_timeout: server.lock_timeout,
+    };
+    let watching = watcher.connect().await?;
+    Ok(Prepared { endpoint, snapshot, tool, watcher, watching })
+}
+
+/// Runs `pg_dump` into a finished artifact; gives what was packed, what is in it, and warnings.
+async fn dump(
+    request: &DumpRequest<'_>,
+    (tool, endpoint, snapshot): (&Tool, &Endpoint, &Snapshot),
+    (watcher, watching): (&Watcher, Session),
+    cancel: &CancellationToken,
+    events: &StepEvents,
+) -> Result<(PackedArtifact, DumpSummary, Vec<String>), DumpError> {
+    let mut writer =
+        ArtifactWriter::create(request.staging, &request.artifact, ContentsKind::PostgresDump, request.packing)?;
+    for table in &snapshot.tables {
+        writer.record(&Line::CatalogueTable { table: table.name.clone() })?;
+    }
+    writer.record(&Line::CatalogueLargeObjects { count: snapshot.large_objects })?;
+    let key = super::restrict_key(request.host_secret, &snapshot.state.system_identifier, request.database);
+    let order = Order {
+        endpoint: &tool::endpoint_for_tool(request.server, endpoint),
+        database: request.database,
+        application: &watcher.application,
+        snapshot: &snapshot.id,
+        encoding: dump_encoding(&snapshot.state.encoding),
+        restrict_key: &key,
+        lock_timeout: request.server.lock_timeout,
+    };
+    let (mut dump, stdout) = tool.start(&order, request.staging).await?;
+    let stop = cancel.child_token();
+    let began = CancellationToken::new();
+    let pump = spawn_pump(request, stdout, writer, snapshot.estimated_bytes(), (&began, &stop), events);
+    let ended = CancellationToken::new();
+    let wait = async {
+        let end = dump.wait(&stop).await;
+        ended.cancel();
+        end
+    };
+    let watch = async {
+        let signals = Signals { began: &began, ended: &ended };
+        let watched = watcher.watch(watching, snapshot, signals).await;
+        if watched.is_err() {
+            stop.cancel();
+        }
+        watched
+    };
+    let (end, watched) = tokio::join!(wait, watch);
+    let pumped = pump.await.unwrap_or_else(|_| Err(PumpError::Panicked));
+    let stderr = dump.stderr();
+    let forgotten = dump.forget_password();
+    let verdict = Verdict { end, watched, pumped };
+    let (end, pumped) = verdict.decide(request.database, &stderr, snapshot.session.is_closed(), cancel)?;
+    forgotten.map_err(PostgresError::from)?;
+    snapshot.compare(request.database, &pumped.tables, pumped.summary.large_objects)?;
+    let packed = finish(pumped.writer, end).await?;
+    Ok((packed, pumped.summary, tool::warnings(&stderr)))
+}
+
+/// Starts the thread that carries the bytes. `signals`: what it says when they begin, and when it cannot go on.
+fn spawn_pump(
+    request: &DumpRequest<'_>,
+    stdout: std::os::fd::OwnedFd,
+    writer: ArtifactWriter,
+    total: Option<u64>,
+    (began, stop): (&CancellationToken, &CancellationToken),
+    events: &StepEvents,
+) -> JoinHandle<Result<Pumped, PumpError>> {
+    let (began, stop) = (began.clone(), stop.clone());
+    let (database, events) = (request.database.to_owned(), events.clone());
+    tokio::task::spawn_blocking(move || {
+        let progress = Progress { events: &events, database: &database, total };
+        let pumped = pump::run(stdout, writer, || began.cancel(), &progress);
+        if pumped.is_err() {
+            stop.cancel();
+        }
+        pumped
+    })
+}
+
+/// What everybody who took part has to say.
+struct Verdict {
+    end: Result<ProcessEnd, DumpError>,
+    watched: Result<(), DumpError>,
+    pumped: Result<Pumped, PumpError>,
+}
+
+impl Verdict {
+    /// The first cause in the order in which one brings about the other: a stopped dump has a cut stream too.
+    fn decide(
+        self,
+        database: &str,
+        stderr: &str,
+        session_lost: bool,
+        cancel: &CancellationToken,
+    ) -> Result<(ProcessEnd, Pumped), DumpError> {
+        let database = database.to_owned();
+        if cancel.is_cancelled() {
+            return Err(DumpError::Cancelled { database });
+        }
+        if let Err(PumpError::Stream(error)) = self.pumped {
+            return Err(error.into());
+        }
+        if let Ok(end) = &self.end
+            && !end.is_success()
+            && !matches!(self.watched, Err(DumpError::Blocking { .. } | DumpError::Changed { .. }))
+        {
+            let retry = session_lost || tool::may_pass(*end, stderr);
+            return Err(DumpError::Failed { database, end: *end, stderr: stderr.to_owned(), retry });
+        }
+        self.watched?;
+        // A stream that cannot be read stopped the dump; so it comes before the end of the dump.
+        let pumped = self.pumped.map_err(|e| e.of(&database))?;
+        Ok((self.end?, pumped))
+    }
+}
+
+async fn finish(writer: ArtifactWriter, end: ProcessEnd) -> Result<PackedArtifact, DumpError> {
+    let name = writer.name().to_owned();
+    let finished = tokio::task::spawn_blocking(move || writer.finish(SourceEnd::Process(end))).await;
+    finished.map_err(|_| DumpError::Thread { database: name })?.map_err(DumpError::from)
+}
+
+/// Removes a finished artifact whose companions could not be written.
+fn discard(staging: &Path, packed: &PackedArtifact) {
+    for file in [&packed.packed.file, &packed.contents.file] {
+        // The run fails anyway, and its staging directory is swept.
+        let _ = files::remove_file(&staging.join(file));
+    }
+}
+
+async fn properties(request: &DumpRequest<'_>, snapshot: &Snapshot) -> Result<FileDigest, DumpError> {
+    let _ = &snapshot.session;
+    let text = String::new();
+    Ok(write_text(request.staging, &request.properties, &text)?)
+}

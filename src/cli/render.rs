@@ -1,0 +1,155 @@
+//! How a run is shown while it goes: a bar per step on a terminal, plain lines elsewhere, JSON for machines.
+
+use std::{
+    io::{IsTerminal, Write},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget};
+
+use super::output;
+use crate::{
+    engine::run::RunReport,
+    model::{
+        event::{Event, EventSink},
+        outcome::Outcome,
+        units::{ByteSize, Elapsed, count},
+    },
+};
+
+/// The bar of the step that runs, where there is a terminal.
+pub(super) struct Screen {
+    bar: Option<Arc<ProgressBar>>,
+}
+
+impl Screen {
+    /// Takes the bar away.
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Where a run's events are shown.
+pub(super) fn sink(json: bool) -> (EventSink, Screen) {
+    if json {
+        let out = Mutex::new(std::io::stdout());
+        let sink = EventSink::new(move |event| {
+            if let (Ok(line), Ok(mut out)) = (serde_json::to_string(&event), out.lock()) {
+                // A reader that went away must not end a backup.
+                let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+            }
+        });
+        return (sink, Screen { bar: None });
+    }
+    let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.set_style(output::bar_style());
+        Arc::new(bar)
+    });
+    let shown = bar.clone();
+    let sink = EventSink::new(move |event| match &shown {
+        Some(bar) => on_terminal(bar, &event),
+        None => print(plain(&event)),
+    });
+    (sink, Screen { bar })
+}
+
+/// Prints a line, if there is one; a reader that went away must not end a backup.
+fn print(line: Option<String>) {
+    if let Some(line) = line {
+        let _ = writeln!(std::io::stdout(), "{line}");
+    }
+}
+
+fn on_terminal(bar: &ProgressBar, event: &Event) {
+    match event {
+        Event::StepStarted { step, .. } => {
+            bar.reset();
+            bar.unset_length();
+            bar.set_message(step.to_string());
+            bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        Event::Progress { done, total, doing, .. } => {
+            match total {
+                Some(total) => bar.set_length((*total).max(*done)),
+                None => bar.unset_length(),
+            }
+            bar.set_position(*done);
+            bar.set_message(doing.clone());
+        }
+        _ => bar.suspend(|| print(plain(event))),
+    }
+}
+
+fn mark(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Ok | Outcome::Changed => output::good("✓"),
+        Outcome::Skipped(_) => output::faint("-"),
+        Outcome::Warning(_) => output::warn("!"),
+        Outcome::Unknown(_) => output::warn("?"),
+        Outcome::Interrupted | Outcome::Failed(_) => output::bad("✗"),
+    }
+}
+
+fn millis(millis: u64) -> Elapsed {
+    Elapsed(Duration::from_millis(millis))
+}
+
+/// An event in words.
+fn plain(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::RunStarted { run, job, attempt, .. } => {
+            let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
+            format!("{job}  {}", output::faint(&format!("run {run}{again}")))
+        }
+        Event::StepStarted { .. } | Event::Progress { .. } | Event::SetPublished { .. } => return None,
+        Event::Note { step, text } => format!("  {} {step}: {text}", output::warn("note")),
+        Event::Retry { step, attempt, after_ms, error } => {
+            let again = format!("attempt {attempt} in {}", millis(*after_ms));
+            format!("  {} {step}: {error}; {again}", output::warn("again"))
+        }
+        Event::StepFinished { step, outcome, millis: took, summary } => {
+            let what = match outcome.reason() {
+                Some(reason) if summary.is_empty() => reason.to_owned(),
+                Some(reason) => format!("{summary}; {}: {reason}", outcome.word()),
+                None if summary.is_empty() => outcome.word().to_owned(),
+                None => summary.clone(),
+            };
+            format!("  {} {step:<12} {:>9}  {what}", mark(outcome), millis(*took))
+        }
+        Event::RunFinished { outcome, millis: took, hint, .. } => {
+            let outcome = match outcome {
+                Outcome::Ok | Outcome::Changed => output::good(outcome.word()),
+                Outcome::Skipped(_) | Outcome::Warning(_) | Outcome::Unknown(_) => output::warn(&outcome.to_string()),
+                Outcome::Interrupted | Outcome::Failed(_) => output::bad(&outcome.to_string()),
+            };
+            let hint = hint.as_ref().map(|h| format!("\nhint: {h}")).unwrap_or_default();
+            format!("{outcome} after {}{hint}", millis(*took))
+        }
+    })
+}
+
+/// What stands now, and what to do next.
+pub(super) fn summary(report: &RunReport) {
+    match (&report.set, &report.outcome) {
+        (Some(set), _) => {
+            let path = set.path.display();
+            let artifacts = count(set.manifest.artifacts.len() as u64, "artifact");
+            println!(
+                "\n{path}: {artifacts}, {}, verified to \"{}\"",
+                ByteSize(set.bytes),
+                set.manifest.verification.level
+            );
+            println!("  how to restore it    {path}/RESTORE.md");
+            println!("  verify it again      maint verify {path}");
+        }
+        (None, Outcome::Skipped(reason)) => println!("skipped: {reason}"),
+        (None, Outcome::Failed(_) | Outcome::Interrupted | Outcome::Unknown(_)) => {
+            println!("nothing was published; log: {}", report.log_dir.display());
+        }
+        (None, _) => {}
+    }
+}

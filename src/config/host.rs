@@ -1,0 +1,126 @@
+//! `maint.toml` to a [`Stack`].
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    diagnostic::Mistake,
+    document::{Document, nearest, place},
+    shape::{HostFile, PostgresSection},
+};
+use crate::model::{
+    secret::{Secret, SecretSource},
+    stack::{Docker, PostgresAddress, PostgresServer, SslMode, Stack},
+};
+
+const DEFAULT_LOCK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Resolves what the file says; `file` must be absolute.
+pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes: &mut Vec<Mistake>) -> Stack {
+    let dir = file.parent().unwrap_or(Path::new("/"));
+    let root = dir.join(raw.root.unwrap_or_default());
+    let under = |given: Option<PathBuf>, default: &str| tidy(&root.join(given.unwrap_or_else(|| default.into())));
+    let timezone = match raw.timezone.as_deref() {
+        None => chrono_tz::UTC,
+        Some(name) => zone(document, &place!["timezone"], name, mistakes),
+    };
+    let postgres = raw
+        .postgres
+        .into_iter()
+        .map(|(name, section)| (name.clone(), server(document, &root, name, section, mistakes)))
+        .collect();
+    let docker_host = raw.docker.and_then(|d| d.host).unwrap_or_else(|| "unix:///var/run/docker.sock".into());
+    if !docker_host.starts_with("unix:///") {
+        let message = format!("`{docker_host}`: expected `unix:///path/to/docker.sock`");
+        mistakes.push(document.at_path(&place!["docker", "host"], message));
+    }
+    Stack {
+        name: raw.stack,
+        timezone,
+        jobs_dir: under(raw.jobs_dir, "jobs"),
+        backup_dir: under(raw.backup_dir, "backups"),
+        state_dir: under(raw.state_dir, "/var/lib/maint"),
+        root: tidy(&root),
+        postgres,
+        docker: Docker { host: docker_host },
+    }
+}
+
+/// A zone by name.
+pub(super) fn zone(
+    document: &Document,
+    at: &[super::document::Segment],
+    name: &str,
+    mistakes: &mut Vec<Mistake>,
+) -> chrono_tz::Tz {
+    name.parse().unwrap_or_else(|_| {
+        let mistake = document.at_path(at, format!("`{name}` is not a time zone; expected e.g. \"Europe/Berlin\""));
+        mistakes.push(match nearest(name, chrono_tz::TZ_VARIANTS.iter().map(|z| z.name())) {
+            Some(near) => mistake.help(format!("did you mean `{near}`?")),
+            None => mistake,
+        });
+        chrono_tz::UTC
+    })
+}
+
+/// Removes `.` and resolves nothing else: a `..` may go through a link.
+fn tidy(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+fn server(
+    document: &Document,
+    root: &Path,
+    name: String,
+    raw: PostgresSection,
+    mistakes: &mut Vec<Mistake>,
+) -> PostgresServer {
+    let here = |key: &str| place!["postgres", name.as_str(), key];
+    let port = raw.port.unwrap_or(5432);
+    let tools_in = raw.container.clone();
+    let places = [raw.socket.is_some(), raw.host.is_some(), raw.container.is_some()];
+    let place_key = ["socket", "host", "container"].into_iter().zip(places).filter(|(_, given)| *given).nth(1);
+    if let Some((key, _)) = place_key {
+        mistakes.push(
+            document.at_path(&here(key), "only one of `socket`, `host` and `container` can say where a server is"),
+        );
+    }
+    let address = match (raw.socket, raw.host, raw.container) {
+        (Some(dir), _, _) => PostgresAddress::Socket { dir: tidy(&root.join(dir)), port },
+        (_, Some(host), _) => PostgresAddress::Host { host, port },
+        (_, _, Some(name)) => PostgresAddress::Container { name, port },
+        (None, None, None) => {
+            let mistake = document.at_path(&place!["postgres", name.as_str()], "where is this server?");
+            mistakes
+                .push(mistake.help("add `socket = \"/var/run/postgresql\"`, `host = \"…\"` or `container = \"…\"`"));
+            PostgresAddress::Socket { dir: PathBuf::new(), port }
+        }
+    };
+    let secrets = [
+        ("password_file", raw.password_file.map(|p| SecretSource::File(tidy(&root.join(p))))),
+        ("password_env", raw.password_env.map(SecretSource::Env)),
+        ("password_credential", raw.password_credential.map(SecretSource::Credential)),
+        ("password", raw.password.map(|p| SecretSource::Inline(Secret::new(p)))),
+    ];
+    let mut given = secrets.into_iter().filter_map(|(key, source)| source.map(|s| (key, s)));
+    let password = given.next();
+    if let Some((key, _)) = given.next() {
+        mistakes.push(document.at_path(&here(key), "the password is given twice; keep one"));
+    }
+    if let Some(("password", _)) = password {
+        let mistake = document
+            .at_path(&here("password"), "a password in the configuration can be read by whoever reads the file");
+        mistakes.push(Mistake { warning: true, ..mistake.help("move it to a 0600 file and use `password_file`") });
+    }
+    PostgresServer {
+        address,
+        tools_in,
+        dbname: raw.dbname.unwrap_or_else(|| raw.user.clone()),
+        user: raw.user,
+        password: password.map(|(_, source)| source),
+        sslmode: raw.sslmode.unwrap_or(SslMode::Prefer),
+        sslrootcert: raw.sslrootcert.map(|p| tidy(&root.join(p))),
+        bin_dir: raw.bin_dir.map(|p| tidy(&root.join(p))),
+        lock_timeout: raw.lock_timeout.map_or(DEFAULT_LOCK_TIMEOUT, |s| s.0),
+        name,
+    }
+}

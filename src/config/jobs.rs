@@ -1,0 +1,122 @@
+//! A job's file to a [`Job`].
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use super::{
+    diagnostic::Mistake,
+    document::{Document, place},
+    host,
+    job::{BackupPolicy, Job, JobStep},
+    shape::{JobFile, StepSection},
+};
+use crate::{
+    model::{
+        ids::{JobName, SeriesName},
+        manifest::Level,
+        schedule::Schedule,
+        stack::Stack,
+    },
+    steps::Step,
+};
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+const DEFAULT_LOCK_WAIT: Duration = Duration::from_secs(3600);
+const DEFAULT_RETRIES: u32 = 2;
+
+/// Resolves one job; `None` when its shape is wrong.
+pub(super) fn resolve(document: &Document, name: JobName, stack: &Stack, mistakes: &mut Vec<Mistake>) -> Option<Job> {
+    let raw: JobFile = document.read(mistakes)?;
+    let timezone = match raw.timezone.as_deref() {
+        None => stack.timezone,
+        Some(zone) => host::zone(document, &place!["timezone"], zone, mistakes),
+    };
+    let schedule = raw.schedule.as_deref().and_then(|expression| {
+        let parsed = Schedule::parse(expression, timezone, raw.dst.unwrap_or_default());
+        parsed.map_err(|e| mistakes.push(document.at_path(&place!["schedule"], e.to_string()))).ok()
+    });
+    for (i, lock) in raw.locks.iter().enumerate() {
+        if lock.parse::<JobName>().is_err() {
+            let message = format!("`{lock}` is not a lock's name: use lower-case letters, digits, `-` and `_`");
+            mistakes.push(document.at_path(&place!["locks", i], message));
+        }
+    }
+    check_steps(document, &raw, stack, mistakes);
+    let backup = raw.backup.map(|b| BackupPolicy {
+        series: b.series,
+        period: b.period,
+        verify: b.verify.unwrap_or(Level::Structure),
+    });
+    let steps = raw.step.into_iter().map(|s| JobStep {
+        id: s.id,
+        timeout: s.timeout.map(|t| t.0),
+        retries: s.retries.unwrap_or(DEFAULT_RETRIES),
+        step: s.step,
+    });
+    Some(Job {
+        name,
+        description: raw.description,
+        runbook: raw.runbook,
+        schedule,
+        timezone,
+        timeout: raw.timeout.map_or(DEFAULT_TIMEOUT, |t| t.0),
+        overlap: raw.overlap.unwrap_or_default(),
+        locks: raw.locks,
+        lock_wait: raw.lock_wait.map_or(DEFAULT_LOCK_WAIT, |t| t.0),
+        backup,
+        steps: steps.collect(),
+    })
+}
+
+fn check_steps(document: &Document, raw: &JobFile, stack: &Stack, mistakes: &mut Vec<Mistake>) {
+    if raw.step.is_empty() {
+        let mistake = document.at(0, "a job without steps does nothing");
+        mistakes
+            .push(mistake.help(format!("add [[step]] with an id and do.<kind>; kinds: {}", Step::NAMES.join(", "))));
+    }
+    for (i, step) in raw.step.iter().enumerate() {
+        if raw.step[..i].iter().any(|earlier| earlier.id == step.id) {
+            let message = format!("the id `{}` is taken by an earlier step of this job", step.id);
+            mistakes.push(document.at_path(&place!["step", i, "id"], message));
+        }
+        if step.step.captures() && raw.backup.is_none() {
+            let message = format!("`{}` captures artifacts, but the job has no [backup] section", step.step.name());
+            let mistake = document.at_path(&place!["step", i, "do", step.step.name()], message);
+            mistakes.push(
+                mistake
+                    .help("add [backup] with series and period: what is captured is verified and published as a set"),
+            );
+        }
+        mistakes.extend(problems(document, i, step, stack));
+    }
+    if raw.backup.is_some() && !raw.step.iter().any(|s| s.step.captures()) {
+        mistakes.push(
+            document
+                .at_path(&place!["backup"], "no step of this job captures anything, so there is nothing to back up"),
+        );
+    }
+}
+
+fn problems<'a>(
+    document: &'a Document,
+    index: usize,
+    step: &'a StepSection,
+    stack: &Stack,
+) -> impl Iterator<Item = Mistake> + use<'a> {
+    let kind = step.step.name();
+    step.step
+        .problems(stack)
+        .into_iter()
+        .map(move |p| document.at_path(&place!["step", index, "do", kind, p.key], p.message))
+}
+
+/// Two jobs must not add to one series: who owns the sets would be a matter of luck.
+pub(super) fn check_series(jobs: &BTreeMap<JobName, Job>, dir: &Path, mistakes: &mut Vec<Mistake>) {
+    let mut owners: BTreeMap<&SeriesName, &JobName> = BTreeMap::new();
+    for job in jobs.values() {
+        let Some(backup) = &job.backup else { continue };
+        if let Some(owner) = owners.insert(&backup.series, &job.name) {
+            let message = format!("the series `{}` belongs to the job `{owner}` already", backup.series);
+            mistakes.push(Mistake::whole(dir.join(format!("{}.toml", job.name)), message).help("name another series"));
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Keys that the design has and this version has not: refused by name, never accepted in silence.
+
+use super::document::Segment;
+
+/// Top-level keys and sections of `maint.toml`.
+const HOST: &[&str] = &[
+    "compose",
+    "prometheus",
+    "alertmanager",
+    "redis",
+    "certificate",
+    "endpoint",
+    "store",
+    "notify",
+    "metric",
+    "sign",
+    "drill",
+];
+/// Top-level keys of a job.
+const JOB: &[&str] = &["catch_up", "mode", "severity"];
+/// Keys of `[backup]`.
+const BACKUP: &[&str] = &["if_unverifiable", "stores", "keep", "encrypt_to", "sign", "drill"];
+
+/// What to say about a mistake that is a later version's key.
+pub(super) fn named(path: &[Segment], message: &str) -> Option<String> {
+    let unknown_key = message.starts_with("unknown field");
+    let key = match path.last()? {
+        Segment::Key(key) => key.as_str(),
+        Segment::Index(_) => return None,
+    };
+    let known = match path {
+        [_] => HOST.contains(&key) || JOB.contains(&key),
+        [Segment::Key(section), _] if section == "backup" => BACKUP.contains(&key),
+        _ => false,
+    };
+    if unknown_key && known {
+        return Some(format!("`{key}` is not supported by this version of maint"));
+    }
+    if message.starts_with("unknown variant `drill`") {
+        return Some(
+            "verify = \"drill\" is not supported by this version of maint, which verifies up to \"structure\"".into(),
+        );
+    }
+    None
+}

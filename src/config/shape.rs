@@ -1,0 +1,157 @@
+//! What `maint.toml` and the job files may say. The generated reference is made from these types.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::job::Overlap;
+use crate::{
+    model::{
+        ids::{SeriesName, StepId},
+        manifest::Level,
+        period::PeriodKind,
+        schedule::Dst,
+        stack::SslMode,
+    },
+    steps::Step,
+};
+
+/// `30s`, `10m`, `4h`, `1d`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String")]
+pub struct Span(pub Duration);
+
+impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match humantime::parse_duration(&text) {
+            Ok(duration) if !duration.is_zero() => Ok(Self(duration)),
+            _ => Err(format!("`{text}` is not a duration; expected e.g. \"30s\", \"10m\", \"4h\"")),
+        }
+    }
+}
+
+/// `maint.toml`: what this host has.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostFile {
+    /// The stack's name, as manifests show it.
+    pub stack: String,
+    /// Where relative paths resolve; itself relative to this file's directory. Default: that directory.
+    pub root: Option<PathBuf>,
+    /// The zone of schedules and periods, e.g. `Europe/Berlin`. Default: `UTC`.
+    pub timezone: Option<String>,
+    /// Where the job files are. Default: `jobs`.
+    pub jobs_dir: Option<PathBuf>,
+    /// Where sets are published. Default: `backups`.
+    pub backup_dir: Option<PathBuf>,
+    /// Ledger, locks, journals and host secret; one per host, never per user. Default: `/var/lib/maint`.
+    pub state_dir: Option<PathBuf>,
+    /// PostgreSQL servers by name.
+    #[serde(default)]
+    pub postgres: BTreeMap<String, PostgresSection>,
+    /// The Docker engine.
+    pub docker: Option<DockerSection>,
+}
+
+/// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresSection {
+    /// The directory of its unix socket.
+    pub socket: Option<PathBuf>,
+    /// Its TCP host name or address.
+    pub host: Option<String>,
+    /// The container it runs in; the dump tools run inside it.
+    pub container: Option<String>,
+    /// Its port. Default: 5432.
+    pub port: Option<u16>,
+    /// The role that maint connects as.
+    pub user: String,
+    /// The database that is dumped unless a step names others. Default: the role's name.
+    pub dbname: Option<String>,
+    /// A file with the role's password.
+    pub password_file: Option<PathBuf>,
+    /// A variable of maint's own environment with the password.
+    pub password_env: Option<String>,
+    /// A systemd credential with the password.
+    pub password_credential: Option<String>,
+    /// The password itself; better in a file.
+    pub password: Option<String>,
+    /// TLS of TCP connections. Default: `prefer`.
+    pub sslmode: Option<SslMode>,
+    /// The certificate authority for `verify-full`. Default: the host's own.
+    pub sslrootcert: Option<PathBuf>,
+    /// Where `pg_dump` and `pg_dumpall` are. Default: found on the host.
+    pub bin_dir: Option<PathBuf>,
+    /// How long a dump waits for a lock, and how long anyone may wait for the dump's. Default: `10s`.
+    pub lock_timeout: Option<Span>,
+}
+
+/// `[docker]`: the engine.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DockerSection {
+    /// Its socket. Default: `unix:///var/run/docker.sock`.
+    pub host: Option<String>,
+}
+
+/// `jobs/NAME.toml`: one job.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobFile {
+    /// What it is for, in one line.
+    pub description: String,
+    /// The runbook's procedure that it carries out.
+    pub runbook: Option<String>,
+    /// Five cron fields, e.g. `0 1 * * SUN#1`. Default: by hand only.
+    pub schedule: Option<String>,
+    /// The zone of schedule and period. Default: that of `maint.toml`.
+    pub timezone: Option<String>,
+    /// What becomes of a slot in the spring gap. Default: `run_after_gap`.
+    pub dst: Option<Dst>,
+    /// How long the whole run may take. Default: `4h`.
+    pub timeout: Option<Span>,
+    /// What happens when it is started while it runs. Default: `skip`.
+    pub overlap: Option<Overlap>,
+    /// Locks across jobs.
+    #[serde(default)]
+    pub locks: Vec<String>,
+    /// How long to wait for a lock. Default: `1h`.
+    pub lock_wait: Option<Span>,
+    /// Makes it a backup job.
+    pub backup: Option<BackupSection>,
+    /// Its steps, in order.
+    #[serde(default)]
+    pub step: Vec<StepSection>,
+}
+
+/// `[backup]`: what becomes of what the steps capture.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackupSection {
+    /// The row of sets: `backups/<series>/<period>/`. One job owns it.
+    pub series: SeriesName,
+    /// `month`, `week`, `day` or `instant`.
+    pub period: PeriodKind,
+    /// How far a set is verified before it is published. Default: `structure`.
+    pub verify: Option<Level>,
+}
+
+/// `[[step]]`: one step.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepSection {
+    /// Its name, unique in the job; artifact names begin with it.
+    pub id: StepId,
+    /// How long one attempt may take. Default: as long as the job.
+    pub timeout: Option<Span>,
+    /// How often a failure that may pass is tried again. Default: 2.
+    pub retries: Option<u32>,
+    /// What it does: `do.<kind> = { … }`.
+    #[serde(rename = "do")]
+    pub step: Step,
+}

@@ -1,0 +1,127 @@
+//! One step: attempts, timeouts, backoff, and a panic that harms nothing else.
+
+use std::{path::Path, time::Duration};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::Instant;
+
+use super::{Captured, Run, Trouble, too_long};
+use crate::{
+    adapters::clock,
+    config::JobStep,
+    model::{
+        event::{Event, StepEvents},
+        failure::Class,
+        outcome::Outcome,
+    },
+    steps::{StepContext, StepReport},
+};
+
+/// How long a step that was told to stop may take to leave nothing behind.
+const UNWIND: Duration = Duration::from_secs(30);
+
+impl Run<'_> {
+    /// Runs a step to its end: what it captured is added to `captured`.
+    pub(super) async fn step(
+        &self,
+        number: usize,
+        step: &JobStep,
+        staging: &Path,
+        deadline: Instant,
+        captured: &mut Captured,
+    ) -> Result<Outcome, Trouble> {
+        let begun = clock::monotonic();
+        self.sink.emit(Event::StepStarted { step: step.id.clone(), what: step.step.summary().to_owned() });
+        let result = self.attempts(step, staging, deadline).await;
+        match result {
+            Ok(report) => {
+                self.ended(number, &step.id, &report.outcome, begun, report.summary);
+                captured.artifacts.extend(report.artifacts);
+                captured.tools.extend(report.tools);
+                Ok(report.outcome)
+            }
+            Err(mut trouble) => {
+                self.ended(number, &step.id, &trouble.outcome, begun, String::new());
+                if let Outcome::Failed(reason) | Outcome::Unknown(reason) = &mut trouble.outcome {
+                    *reason = format!("{}: {reason}", step.id);
+                }
+                Err(trouble)
+            }
+        }
+    }
+
+    async fn attempts(&self, step: &JobStep, staging: &Path, deadline: Instant) -> Result<StepReport, Trouble> {
+        let retries = usize::try_from(step.retries).unwrap_or(usize::MAX);
+        let backoff = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_secs(1))
+            .with_max_delay(Duration::from_secs(30))
+            .with_max_times(retries)
+            .with_jitter();
+        let mut delays = backoff.build();
+        let mut attempt = 1;
+        loop {
+            let trouble = match self.attempt(step, staging, deadline).await {
+                Ok(report) => return Ok(report),
+                Err(trouble) => trouble,
+            };
+            let delay = (trouble.class == Class::Retryable).then(|| delays.next()).flatten();
+            let Some(delay) = delay.filter(|d| Instant::now() + *d < deadline) else { return Err(trouble) };
+            attempt += 1;
+            self.sink.emit(Event::Retry {
+                step: step.id.clone(),
+                attempt,
+                after_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+                error: trouble.outcome.reason().unwrap_or_default().to_owned(),
+            });
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = self.cancel.cancelled() => return Err(interrupted()),
+            }
+        }
+    }
+
+    async fn attempt(&self, step: &JobStep, staging: &Path, deadline: Instant) -> Result<StepReport, Trouble> {
+        let cancel = self.cancel.child_token();
+        let context = StepContext {
+            stack: self.stack.clone(),
+            run: self.id,
+            step: step.id.clone(),
+            period: self.plan.period.clone(),
+            staging: staging.to_owned(),
+            host_secret: self.host_secret.clone(),
+            cancel: cancel.clone(),
+            events: StepEvents::new(self.sink.clone(), step.id.clone()),
+        };
+        let own = step.timeout.map(|t| Instant::now() + t);
+        let until = own.map_or(deadline, |own| own.min(deadline));
+        let kind = step.step.clone();
+        // A task of its own: a panic ends the step, not the run.
+        let mut task = tokio::spawn(async move { kind.run(&context).await });
+        let ended = tokio::select! {
+            ended = &mut task => ended,
+            () = tokio::time::sleep_until(until) => {
+                cancel.cancel();
+                // What it says now is that it was stopped; why is known here.
+                let _ = tokio::time::timeout(UNWIND, &mut task).await;
+                task.abort();
+                return Err(match step.timeout {
+                    Some(limit) if own <= Some(deadline) => too_long(limit, "step"),
+                    _ => too_long(self.plan.job.timeout, "job"),
+                });
+            }
+        };
+        match ended {
+            Ok(Ok(report)) => Ok(report),
+            Ok(Err(_)) if self.cancel.is_cancelled() => Err(interrupted()),
+            Ok(Err(error)) => Err(Trouble::of(&error)),
+            Err(panic) => {
+                Err(Trouble::failed(format!("panicked: {panic}; this is a mistake in maint, please report it")))
+            }
+        }
+    }
+}
+
+/// A signal ended it.
+pub(super) fn interrupted() -> Trouble {
+    Trouble { outcome: Outcome::Interrupted, class: Class::Interrupted, hint: None }
+}

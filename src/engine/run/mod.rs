@@ -1,0 +1,281 @@
+//! Carries a plan out: locks, steps, and in a backup job verify, seal and publish; the outcome goes to the ledger.
+
+mod attempt;
+mod journal;
+mod locks;
+mod tail;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::plan::{Choice, Plan, PlanError};
+use crate::{
+    adapters::{
+        clock,
+        files::FileError,
+        ledger::{EndOfRun, Ledger, LedgerError, NewRun, StepRow},
+        lock::LockError,
+        secret::{self, SecretError},
+    },
+    backup::{
+        publish::Published,
+        staging::{self, Staging},
+    },
+    config::{Config, Job},
+    model::{
+        event::{Event, EventSink},
+        failure::{Class, Diagnose},
+        ids::{RunId, StepId},
+        manifest::{Artifact, Trigger},
+        outcome::Outcome,
+        secret::Secret,
+        stack::Stack,
+        units::Elapsed,
+    },
+};
+
+/// Why a run could not begin. What goes wrong later is the run's outcome, not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error("the state directory {} cannot be used", path.display())]
+    StateDir { path: PathBuf, source: FileError },
+    #[error("stopped while waiting for the lock {0}")]
+    StoppedWaiting(String),
+}
+
+impl Diagnose for RunError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Plan(e) => e.class(),
+            Self::Ledger(e) => e.class(),
+            Self::Lock(e) => e.class(),
+            Self::File(e) => e.class(),
+            Self::Secret(e) => e.class(),
+            Self::StateDir { .. } => Class::Failed,
+            Self::StoppedWaiting(_) => Class::Interrupted,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Plan(e) => e.hint(),
+            Self::Ledger(e) => e.hint(),
+            Self::Lock(e) => e.hint(),
+            Self::File(e) => e.hint(),
+            Self::Secret(e) => e.hint(),
+            Self::StateDir { path, .. } => Some(format!(
+                "run it as the user that owns {}, e.g.: sudo -u maint maint …; or set state_dir",
+                path.display()
+            )),
+            Self::StoppedWaiting(_) => None,
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct RunReport {
+    /// Its id.
+    pub id: RunId,
+    /// Its outcome: its worst step's.
+    pub outcome: Outcome,
+    /// What kind of failure it was.
+    pub class: Option<Class>,
+    /// The set that it published.
+    pub set: Option<Published>,
+    /// Where its logs are.
+    pub log_dir: PathBuf,
+}
+
+/// What went wrong in a step or stage.
+#[derive(Debug, Clone)]
+struct Trouble {
+    outcome: Outcome,
+    class: Class,
+    hint: Option<String>,
+}
+
+impl Trouble {
+    fn of(error: &(impl Diagnose + 'static)) -> Self {
+        let class = error.class();
+        let message = crate::model::failure::chain(error);
+        let outcome = match class {
+            Class::Interrupted => Outcome::Interrupted,
+            Class::Unverifiable => Outcome::Unknown(message),
+            _ => Outcome::Failed(message),
+        };
+        Self { outcome, class, hint: error.hint() }
+    }
+
+    fn failed(message: String) -> Self {
+        Self { outcome: Outcome::Failed(message), class: Class::Failed, hint: None }
+    }
+}
+
+/// A run that has its locks.
+struct Run<'a> {
+    id: RunId,
+    plan: &'a Plan,
+    stack: Arc<Stack>,
+    started: DateTime<Utc>,
+    attempt: u32,
+    host_secret: Secret,
+    ledger: Arc<std::sync::Mutex<Ledger>>,
+    sink: EventSink,
+    cancel: CancellationToken,
+}
+
+/// What the steps gave.
+#[derive(Debug, Default)]
+struct Captured {
+    artifacts: Vec<Artifact>,
+    tools: BTreeMap<String, String>,
+}
+
+/// Runs a job.
+///
+/// # Errors
+/// When it could not begin: a wrong choice, a lock that is held, a state directory that cannot be used.
+pub async fn run(
+    config: &Config,
+    job: &Job,
+    choice: &Choice,
+    sink: &EventSink,
+    cancel: &CancellationToken,
+) -> Result<RunReport, RunError> {
+    let started = clock::now();
+    let plan = Plan::of(job, &config.stack, choice, started)?;
+    let stack = config.stack.clone();
+    crate::adapters::files::create_private_dir(&stack.state_dir)
+        .and_then(|()| crate::adapters::files::check_writable(&stack.state_dir))
+        .map_err(|source| RunError::StateDir { path: stack.state_dir.clone(), source })?;
+    let ledger = Ledger::open(&stack.state_dir)?;
+    let host_secret = secret::host(&stack.state_dir)?;
+    let id = clock::run_id();
+    let _locks = locks::take(&plan, &stack, id, cancel).await?;
+    let dead = ledger.interrupt_dead(&job.name, started)?;
+    let log_dir = journal::dir(&stack.state_dir, id);
+    if let Some(slot) = plan.slot
+        && let Some(earlier) = ledger.succeeded(&job.name, slot)?
+    {
+        let outcome = Outcome::Skipped(format!("the slot was done by run {earlier}"));
+        return Ok(RunReport { id, outcome, class: None, set: None, log_dir });
+    }
+    let attempt =
+        ledger.begin(&NewRun { id, job: job.name.clone(), trigger: Trigger::Manual, slot: plan.slot, started })?;
+    let ledger = Arc::new(std::sync::Mutex::new(ledger));
+    let sink = journal::attach(&stack.state_dir, id, ledger.clone(), sink.clone())?;
+    let run = Run { id, plan: &plan, stack, started, attempt, host_secret, ledger, sink, cancel: cancel.clone() };
+    run.announce(&dead);
+    let (trouble, set, outcome) = run.carry_out().await;
+    run.end(trouble, set, outcome, log_dir)
+}
+
+impl Run<'_> {
+    fn announce(&self, dead: &[String]) {
+        let steps = self.plan.chosen().map(|s| s.id.clone()).collect();
+        let job = self.plan.job.name.clone();
+        self.sink.emit(Event::RunStarted { run: self.id, job, attempt: self.attempt, steps });
+        for id in dead {
+            self.note("run", format!("the run {id} died without an end; it is marked as interrupted"));
+        }
+    }
+
+    fn note(&self, step: &str, text: String) {
+        if let Ok(step) = step.parse() {
+            self.sink.emit(Event::Note { step, text });
+        }
+    }
+
+    /// The steps and the tail, within the job's time.
+    async fn carry_out(&self) -> (Option<Trouble>, Option<Published>, Outcome) {
+        let mut outcome = Outcome::Ok;
+        let staging = match self.prepare() {
+            Ok(staging) => staging,
+            Err(trouble) => return (Some(trouble), None, outcome),
+        };
+        let deadline = tokio::time::Instant::now() + self.plan.job.timeout;
+        let mut captured = Captured::default();
+        let dir = staging.as_ref().map_or_else(PathBuf::new, |s| s.dir().to_owned());
+        for (number, step) in self.plan.chosen().enumerate() {
+            match self.step(number, step, &dir, deadline, &mut captured).await {
+                Ok(of_step) => outcome = outcome.worst(of_step),
+                Err(trouble) => return (Some(trouble), None, outcome),
+            }
+        }
+        let Some(staging) = staging else { return (None, None, outcome) };
+        match self.publish(staging, captured, deadline).await {
+            Ok(set) => (None, Some(set), outcome),
+            Err(trouble) => (Some(trouble), None, outcome),
+        }
+    }
+
+    /// Sweeps what dead runs left and makes this run's staging directory.
+    fn prepare(&self) -> Result<Option<Staging>, Trouble> {
+        if self.plan.job.backup.is_none() {
+            return Ok(None);
+        }
+        let backup_dir = &self.stack.backup_dir;
+        for swept in staging::sweep(backup_dir).map_err(|e| Trouble::of(&e))? {
+            self.note("run", format!("swept what the dead run {swept} left in staging"));
+        }
+        Staging::create(backup_dir, self.id).map(Some).map_err(|e| Trouble::of(&e))
+    }
+
+    /// Records a step's or stage's end, for the ledger and whoever listens.
+    fn ended(&self, number: usize, id: &StepId, outcome: &Outcome, begun: std::time::Instant, summary: String) {
+        let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let row = StepRow { id: id.to_string(), outcome: outcome.clone(), millis, summary: summary.clone() };
+        if let Ok(ledger) = self.ledger.lock()
+            && let Err(error) = ledger.step(self.id, number, &row)
+        {
+            tracing::warn!(%error, "a step is missing in the ledger");
+        }
+        self.sink.emit(Event::StepFinished { step: id.clone(), outcome: outcome.clone(), millis, summary });
+    }
+
+    fn end(
+        self,
+        trouble: Option<Trouble>,
+        set: Option<Published>,
+        outcome: Outcome,
+        log_dir: PathBuf,
+    ) -> Result<RunReport, RunError> {
+        let (outcome, class, hint) = match trouble {
+            Some(t) => (outcome.worst(t.outcome), Some(t.class), t.hint),
+            None => (outcome, None, None),
+        };
+        let ended = clock::now();
+        let published = set.as_ref().map(|s| (s.path.as_path(), s.manifest.verification.level.to_string()));
+        let end = EndOfRun { outcome: &outcome, hint: hint.as_deref(), set: published };
+        let recorded = match self.ledger.lock() {
+            Ok(ledger) => ledger.end(self.id, ended, &end),
+            Err(_) => Ok(()),
+        };
+        let millis = u64::try_from((ended - self.started).num_milliseconds()).unwrap_or(0);
+        self.sink.emit(Event::RunFinished { run: self.id, outcome: outcome.clone(), millis, hint });
+        // A set stands even where the ledger cannot say so; but a run that nobody can see later did not go well.
+        recorded?;
+        Ok(RunReport { id: self.id, outcome, class, set, log_dir })
+    }
+}
+
+/// What is said of a step or stage that took too long.
+fn too_long(limit: std::time::Duration, whose: &str) -> Trouble {
+    Trouble {
+        hint: Some(format!("raise the {whose}'s `timeout` if this is how long it takes")),
+        ..Trouble::failed(format!("took longer than the {whose}'s timeout of {}", Elapsed(limit)))
+    }
+}

@@ -1,0 +1,127 @@
+//! What follows the steps of a backup job, always in this order: verify, seal, publish.
+
+use tokio::time::Instant;
+
+use super::{Captured, Run, Trouble, attempt::interrupted, too_long};
+use crate::{
+    adapters::{clock, host},
+    backup::{
+        publish::{self, Published},
+        seal::{self, SetFacts},
+        staging::Staging,
+        verify::{self, Verified},
+    },
+    config::BackupPolicy,
+    model::{
+        event::{Event, StepEvents},
+        failure::Class,
+        ids::StepId,
+        manifest::{Artifact, HostFacts, RunFacts, Trigger},
+        outcome::Outcome,
+        units::{ByteSize, count},
+    },
+};
+
+impl Run<'_> {
+    /// Verifies, seals and publishes what the steps captured.
+    pub(super) async fn publish(
+        &self,
+        staging: Staging,
+        captured: Captured,
+        deadline: Instant,
+    ) -> Result<Published, Trouble> {
+        let Some(policy) = self.plan.job.backup.clone() else {
+            return Err(Trouble::failed("the job has no [backup] section".into()));
+        };
+        let facts = self.facts(&policy, captured.tools);
+        let verified = self.verify(staging, captured.artifacts, &policy, deadline).await?;
+        // From here on nothing is waited for: a set is published whole, or not at all.
+        if self.cancel.is_cancelled() {
+            return Err(interrupted());
+        }
+        let (backup_dir, completeness) = (self.stack.backup_dir.clone(), self.plan.completeness);
+        let (number, id) = self.stage("publish", 1, "seals the set and gives it its name")?;
+        let begun = clock::monotonic();
+        let published = tokio::task::spawn_blocking(move || {
+            let sealed = seal::seal(verified, facts).map_err(|e| Trouble::of(&e))?;
+            publish::publish(sealed, &backup_dir, completeness).map_err(|e| Trouble::of(&e))
+        });
+        let published =
+            published.await.unwrap_or_else(|panic| Err(Trouble::failed(format!("publishing panicked: {panic}"))));
+        let outcome = published.as_ref().map_or_else(|t| t.outcome.clone(), |_| Outcome::Ok);
+        let summary = published.as_ref().map_or_else(|_| String::new(), |p| p.path.display().to_string());
+        self.ended(number, &id, &outcome, begun, summary);
+        let published = published?;
+        let artifacts = published.manifest.artifacts.len();
+        let path = published.path.display().to_string();
+        self.sink.emit(Event::SetPublished { path, bytes: published.bytes, artifacts });
+        Ok(published)
+    }
+
+    /// A stage of the tail: numbered behind the steps, shown like one.
+    fn stage(&self, name: &str, place: usize, what: &str) -> Result<(usize, StepId), Trouble> {
+        let id: StepId = name.parse().map_err(|e| Trouble::failed(format!("{e}")))?;
+        self.sink.emit(Event::StepStarted { step: id.clone(), what: what.to_owned() });
+        Ok((self.plan.chosen().count() + place, id))
+    }
+
+    async fn verify(
+        &self,
+        staging: Staging,
+        artifacts: Vec<Artifact>,
+        policy: &BackupPolicy,
+        deadline: Instant,
+    ) -> Result<Verified, Trouble> {
+        let (number, id) = self.stage("verify", 0, "reads everything back from the disk and compares it")?;
+        let begun = clock::monotonic();
+        let level = policy.verify;
+        let summary = format!(
+            "{level}: {}, {}",
+            count(artifacts.len() as u64, "artifact"),
+            ByteSize(artifacts.iter().map(|a| a.packed.bytes).sum())
+        );
+        let cancel = self.cancel.child_token();
+        let (inner, events) = (cancel.clone(), StepEvents::new(self.sink.clone(), id.clone()));
+        let mut task = tokio::task::spawn_blocking(move || verify::fresh(staging, artifacts, level, &inner, &events));
+        let verified = tokio::select! {
+            ended = &mut task => match ended {
+                Ok(Ok(verified)) => Ok(verified),
+                Ok(Err(error)) => Err(Trouble::of(&error)),
+                Err(panic) => Err(Trouble::failed(format!("verifying panicked: {panic}"))),
+            },
+            () = tokio::time::sleep_until(deadline) => {
+                cancel.cancel();
+                let _ = (&mut task).await;
+                Err(too_long(self.plan.job.timeout, "job"))
+            }
+        };
+        let outcome = verified.as_ref().map_or_else(|t| t.outcome.clone(), |_| Outcome::Ok);
+        self.ended(number, &id, &outcome, begun, if verified.is_ok() { summary } else { String::new() });
+        verified.map_err(|mut trouble| {
+            if trouble.class == Class::Verification {
+                trouble.hint = Some("what was written is not what was captured: look at disk and memory of this host; nothing was published".into());
+            }
+            trouble
+        })
+    }
+
+    fn facts(&self, policy: &BackupPolicy, tools: std::collections::BTreeMap<String, String>) -> SetFacts {
+        SetFacts {
+            stack: self.stack.name.clone(),
+            series: policy.series.clone(),
+            period: self.plan.period.clone(),
+            job: self.plan.job.name.clone(),
+            run: RunFacts {
+                id: self.id,
+                trigger: Trigger::Manual,
+                slot: self.plan.slot,
+                attempt: self.attempt,
+                started: self.started,
+                sealed: self.started,
+                timezone: self.plan.job.timezone.name().to_owned(),
+            },
+            host: HostFacts { name: host::name(), maint: env!("CARGO_PKG_VERSION").to_owned() },
+            tools,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The rows of one COPY block, in COPY's text format: one line each, a line `\.` ends them.
+
+use memchr::{memchr, memchr_iter};
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use super::{Boundary, Visitor};
+use crate::model::contents::{TableDigest, TableLine, TableName};
+
+/// The line that ends a block. A row that is a backslash and a dot is written `\\.`, so it cannot be mistaken.
+const END: &[u8] = b"\\.";
+
+/// A COPY block that is being read.
+pub(super) struct Block {
+    table: TableName,
+    columns: Vec<String>,
+    offset: u64,
+    bytes: u64,
+    rows: u64,
+    sum: u128,
+    partial: Partial,
+}
+
+/// How far a piece was read.
+pub(super) struct Read {
+    pub(super) used: usize,
+    pub(super) ended: bool,
+}
+
+/// A row that began in an earlier piece: its digest so far, for it may be too large to keep.
+struct Partial {
+    digest: Box<Xxh3>,
+    head: [u8; 2],
+    length: u64,
+}
+
+impl Partial {
+    fn add(&mut self, bytes: &[u8]) {
+        for (at, byte) in (self.length..2).zip(bytes) {
+            self.head[usize::from(at == 1)] = *byte;
+        }
+        self.length += bytes.len() as u64;
+        self.digest.update(bytes);
+    }
+}
+
+impl Block {
+    /// A block whose first row begins at `offset`.
+    pub(super) fn new(table: TableName, columns: Vec<String>, offset: u64) -> Self {
+        let partial = Partial { digest: Box::new(Xxh3::new()), head: [0; 2], length: 0 };
+        Self { table, columns, offset, bytes: 0, rows: 0, sum: 0, partial }
+    }
+
+    pub(super) fn table(&self) -> &TableName {
+        &self.table
+    }
+
+    /// Reads rows until the piece or the block ends; `base` is the piece's plain offset. This is the hot path.
+    pub(super) fn read<V: Visitor>(&mut self, bytes: &[u8], base: u64, visitor: &mut V) -> Result<Read, V::Error> {
+        let mut start = 0;
+        let mut given = 0;
+        let mut boundary = visitor.next_row_boundary();
+        if self.partial.length > 0 {
+            let Some(end) = memchr(b'\n', bytes) else {
+                return self.keep_partial(bytes, 0, visitor);
+            };
+            self.partial.add(&bytes[..end]);
+            start = end + 1;
+            if self.end_partial() {
+                visitor.bytes(&bytes[..start])?;
+                return Ok(Read { used: start, ended: true });
+            }
+            boundary = pass_boundary(bytes, base, &mut given, start, boundary, visitor)?;
+        }
+        for end in memchr_iter(b'\n', &bytes[start..]).map(offset_by(start)) {
+            let line = &bytes[start..end];
+            start = end + 1;
+            if line == END {
+                visitor.bytes(&bytes[given..start])?;
+                return Ok(Read { used: start, ended: true });
+            }
+            self.sum = self.sum.wrapping_add(xxh3_128(line));
+            self.rows += 1;
+            self.bytes += line.len() as u64 + 1;
+            boundary = pass_boundary(bytes, base, &mut given, start, boundary, visitor)?;
+        }
+        self.keep_partial(&bytes[given..], start - given, visitor).map(|_| Read { used: bytes.len(), ended: false })
+    }
+
+    fn keep_partial<V: Visitor>(&mut self, bytes: &[u8], from: usize, visitor: &mut V) -> Result<Read, V::Error> {
+        self.partial.add(&bytes[from..]);
+        visitor.bytes(bytes)?;
+        Ok(Read { used: bytes.len(), ended: false })
+    }
+
+    /// Counts the row that began earlier; `true` when it was the block's end.
+    fn end_partial(&mut self) -> bool {
+        let length = std::mem::take(&mut self.partial.length);
+        let digest = self.partial.digest.digest128();
+        self.partial.digest.reset();
+        if length == 2 && self.partial.head == END {
+            return true;
+        }
+        self.sum = self.sum.wrapping_add(digest);
+        self.rows += 1;
+        self.bytes += length + 1;
+        false
+    }
+
+    pub(super) fn finish(self) -> TableLine {
+        TableLine {
+            table: self.table,
+            columns: self.columns,
+            content: TableDigest { rows: self.rows, digest: self.sum },
+            offset: self.offset,
+            bytes: self.bytes,
+        }
+    }
+}
+
+fn offset_by(start: usize) -> impl Fn(usize) -> usize {
+    move |at| at + start
+}
+
+/// Announces the end of a row where the visitor wants it; gives the next offset that it wants.
+#[inline]
+fn pass_boundary<V: Visitor>(
+    bytes: &[u8],
+    base: u64,
+    given: &mut usize,
+    end: usize,
+    wanted: u64,
+    visitor: &mut V,
+) -> Result<u64, V::Error> {
+    if base + (end as u64) < wanted {
+        return Ok(wanted);
+    }
+    visitor.bytes(&bytes[*given..end])?;
+    *given = end;
+    visitor.boundary(Boundary::Row)?;
+    Ok(visitor.next_row_boundary())
+}
