@@ -232,6 +232,7 @@ async fn unreadable_large_objects(session: &Session) -> Result<u64, PostgresErro
 /// When the connection is lost.
 pub async fn backends(session: &Session, application_name: &str) -> Result<Vec<i32>, PostgresError> {
     const SQL: &str = "SELECT pid FROM pg_stat_activity WHERE application_name = $1 ORDER BY pid";
+    session.batch("looking for the dump's session", "SELECT pg_stat_clear_snapshot()").await?;
     let rows = session.query("looking for the dump's session", SQL, &[&application_name]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
@@ -248,6 +249,8 @@ pub async fn blocked_by(session: &Session, pids: &[i32]) -> Result<Vec<Blocked>,
              FROM pg_locks l WHERE l.pid = a.pid AND NOT l.granted) w ON true \
          WHERE a.wait_event_type = 'Lock' AND a.pid <> ALL ($1) AND pg_blocking_pids(a.pid) && $1 \
          ORDER BY s DESC NULLS LAST";
+    // In a transaction the first look at the sessions is the one that stays (manual 28.2.2).
+    session.batch("looking for blocked sessions", "SELECT pg_stat_clear_snapshot()").await?;
     let rows = session.query("looking for blocked sessions", SQL, &[&pids]).await?;
     let blocked = |row: &tokio_postgres::Row| Blocked {
         pid: row.get(0),

@@ -37,6 +37,23 @@ pub struct RunAs {
     pub gid: u32,
 }
 
+impl RunAs {
+    /// Whom to run a server as: nobody else where maint is not root, else the user `postgres`.
+    ///
+    /// # Errors
+    /// When maint is root and the host has no user `postgres`.
+    pub async fn unprivileged(cancel: &CancellationToken) -> Result<Option<Self>, PostgresError> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(None);
+        }
+        let number = async |flag: &str| {
+            let said = process::output(&Invocation::new("id").args([flag, "postgres"]), cancel).await?;
+            said.trim().parse().map_err(|_| refuse(format!("`id {flag} postgres` says: {said}")))
+        };
+        Ok(Some(Self { uid: number("-u").await?, gid: number("-g").await? }))
+    }
+}
+
 /// What to start.
 #[derive(Debug, Clone)]
 pub struct Recipe {
