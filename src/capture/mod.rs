@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod dump;
 pub mod globals;
+mod properties;
 pub mod quiesce;
 pub mod volume;
 

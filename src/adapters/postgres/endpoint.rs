@@ -4,10 +4,10 @@ use std::{fmt, path::PathBuf};
 
 use super::PostgresError;
 use crate::{
-    adapters::secret,
+    adapters::{docker, secret},
     model::{
         secret::Secret,
-        stack::{Docker, PostgresAddress, PostgresServer, SslMode},
+        stack::{self, PostgresAddress, PostgresServer, SslMode},
     },
 };
 
@@ -35,11 +35,13 @@ impl Endpoint {
     ///
     /// # Errors
     /// When the password cannot be read, or the container has no address.
-    pub async fn resolve(server: &PostgresServer, docker: &Docker) -> Result<Self, PostgresError> {
+    pub async fn resolve(server: &PostgresServer, docker: &stack::Docker) -> Result<Self, PostgresError> {
         let (host, port) = match &server.address {
             PostgresAddress::Socket { dir, port } => (dir.to_string_lossy().into_owned(), *port),
             PostgresAddress::Host { host, port } => (host.clone(), *port),
-            PostgresAddress::Container { name, port } => container_address(docker, name, *port).await?,
+            PostgresAddress::Container { name, port } => {
+                docker::Docker::connect(&docker.host).await?.container_address(name, *port).await?
+            }
         };
         let password = server.password.as_ref().map(secret::read).transpose()?;
         Ok(Self {
@@ -53,9 +55,9 @@ impl Endpoint {
         })
     }
 
-    /// Whether it is a unix socket: TLS and keepalives do not apply.
+    /// Whether it is a unix socket (without a host: at libpq's usual place): TLS and keepalives do not apply.
     pub fn is_socket(&self) -> bool {
-        self.host.starts_with('/')
+        self.host.is_empty() || self.host.starts_with('/')
     }
 
     /// A libpq connection string (manual 34.1.1) without a password. Needed because a plain `--dbname` that holds `=`
@@ -119,10 +121,6 @@ fn sslmode(mode: SslMode) -> &'static str {
         SslMode::Require => "require",
         SslMode::VerifyFull => "verify-full",
     }
-}
-
-async fn container_address(_docker: &Docker, name: &str, _port: u16) -> Result<(String, u16), PostgresError> {
-    Err(PostgresError::Container { name: name.to_owned(), problem: "its address cannot be asked yet".into() })
 }
 
 #[cfg(test)]

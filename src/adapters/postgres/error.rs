@@ -6,7 +6,7 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use super::Endpoint;
 use crate::{
-    adapters::{files::FileError, process::ProcessError, secret::SecretError},
+    adapters::{docker::DockerError, files::FileError, process::ProcessError, secret::SecretError},
     model::failure::{Class, Diagnose},
 };
 
@@ -19,8 +19,8 @@ pub enum PostgresError {
     Process(#[from] ProcessError),
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("container {name}: {problem}")]
-    Container { name: String, problem: String },
+    #[error(transparent)]
+    Docker(#[from] DockerError),
     #[error("TLS to {endpoint}: {problem}")]
     Tls { endpoint: String, problem: String },
     #[error("connecting to {endpoint}")]
@@ -139,6 +139,7 @@ impl Diagnose for PostgresError {
             Self::Secret(e) => e.class(),
             Self::Process(e) => e.class(),
             Self::File(e) => e.class(),
+            Self::Docker(e) => e.class(),
             Self::Unreachable { .. } | Self::NotReady { .. } | Self::Lost { .. } | Self::LockTimeout { .. } => {
                 Class::Retryable
             }
@@ -153,7 +154,7 @@ impl Diagnose for PostgresError {
             Self::Secret(e) => return e.hint(),
             Self::Process(e) => return e.hint(),
             Self::File(e) => return e.hint(),
-            Self::Container { name, .. } => format!("see: docker inspect {name}"),
+            Self::Docker(e) => return e.hint(),
             Self::Tls { .. } => "check sslmode and sslrootcert of this server in maint.toml".into(),
             Self::Unreachable { socket: true, .. } => {
                 "start the server, or correct `socket` and `port` in maint.toml; see: pg_lsclusters".into()

@@ -7,14 +7,15 @@
 mod error;
 mod pump;
 mod snapshot;
-mod tool;
+pub(super) mod tool;
 mod watch;
 
 use std::{collections::BTreeMap, path::Path};
 
 pub use error::DumpError;
 use pump::{Progress, PumpError, Pumped};
-use snapshot::{Snapshot, dump_encoding};
+use snapshot::Snapshot;
+pub(super) use snapshot::dump_encoding;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tool::{Order, Tool};

@@ -124,7 +124,7 @@ async fn table_files(
 }
 
 /// UTF-8, but for databases without an encoding: their bytes are kept as they are (manual §24.3).
-pub(super) fn dump_encoding(encoding: &str) -> &'static str {
+pub(in crate::capture) fn dump_encoding(encoding: &str) -> &'static str {
     if encoding == "SQL_ASCII" { "SQL_ASCII" } else { "UTF8" }
 }
 

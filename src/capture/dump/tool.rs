@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Where `pg_dump` is.
-pub(super) enum Tool {
+pub(in crate::capture) enum Tool {
     Host(Tools),
     Container { docker: Docker, container: String, version: ToolVersion },
 }
@@ -57,7 +57,7 @@ impl Tool {
     ///
     /// # Errors
     /// When there is none; its class is `Usage`.
-    pub(super) async fn find(
+    pub(in crate::capture) async fn find(
         server: &PostgresServer,
         docker: &stack::Docker,
         state: &ServerState,
@@ -79,7 +79,7 @@ impl Tool {
         Ok(Self::Container { docker, container: container.clone(), version })
     }
 
-    pub(super) fn version(&self) -> &ToolVersion {
+    pub(in crate::capture) fn version(&self) -> &ToolVersion {
         match self {
             Self::Host(tools) => tools.version(),
             Self::Container { version, .. } => version,
@@ -91,21 +91,35 @@ impl Tool {
     /// # Errors
     /// When it cannot be started.
     pub(super) async fn start(&self, order: &Order<'_>, private: &Path) -> Result<(Dump, OwnedFd), DumpError> {
+        let login = (order.endpoint, order.database, order.application);
+        self.start_program("pg_dump", login, order.options(self.version()), private).await
+    }
+
+    /// Starts `pg_dump` or a sibling with its connection: endpoint, database, application name.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(in crate::capture) async fn start_program(
+        &self,
+        program: &str,
+        (endpoint, database, application): (&Endpoint, &str, &str),
+        options: Vec<String>,
+        private: &Path,
+    ) -> Result<(Dump, OwnedFd), DumpError> {
         match self {
             Self::Host(tools) => {
-                let passfile = Passfile::create(private, order.endpoint)?;
-                let invocation: Invocation = tools
-                    .invocation("pg_dump", order.endpoint, order.database, order.application, passfile.as_ref())
-                    .args(order.options(tools.version()));
+                let passfile = Passfile::create(private, endpoint)?;
+                let invocation: Invocation =
+                    tools.invocation(program, endpoint, database, application, passfile.as_ref()).args(options);
                 let (running, stdout) = process::stream(&invocation)?;
                 Ok((Dump::Host(running, passfile), stdout))
             }
-            Self::Container { docker, container, version } => {
-                let mut argv = vec!["pg_dump".to_owned()];
-                argv.push(format!("--dbname={}", order.endpoint.conninfo(order.database, order.application)));
-                argv.extend(order.options(version));
+            Self::Container { docker, container, .. } => {
+                let mut argv = vec![program.to_owned()];
+                argv.push(format!("--dbname={}", endpoint.conninfo(database, application)));
+                argv.extend(options);
                 // Without a terminal libpq's prompt reads stdin (src/port/sprompt.c): no file, no variable.
-                let stdin = order.endpoint.password.as_ref().map(|password| format!("{}\n", password.reveal()));
+                let stdin = endpoint.password.as_ref().map(|password| format!("{}\n", password.reveal()));
                 if stdin.is_none() {
                     argv.push("--no-password".to_owned());
                 }
@@ -118,7 +132,7 @@ impl Tool {
 }
 
 /// Where the server is, seen from where `pg_dump` runs: inside its own container it is at the usual socket.
-pub(super) fn endpoint_for_tool(server: &PostgresServer, endpoint: &Endpoint) -> Endpoint {
+pub(in crate::capture) fn endpoint_for_tool(server: &PostgresServer, endpoint: &Endpoint) -> Endpoint {
     match (&server.tools_in, &server.address) {
         (Some(container), PostgresAddress::Container { name, port }) if container == name => {
             Endpoint { host: String::new(), port: *port, ..endpoint.clone() }
@@ -128,7 +142,7 @@ pub(super) fn endpoint_for_tool(server: &PostgresServer, endpoint: &Endpoint) ->
 }
 
 /// A running dump; dropped, it is killed and its passfile removed.
-pub(super) enum Dump {
+pub(in crate::capture) enum Dump {
     Host(Running, Option<Passfile>),
     Container(RunningExec),
 }
@@ -138,7 +152,7 @@ impl Dump {
     ///
     /// # Errors
     /// When it was stopped, or its end is not known.
-    pub(super) async fn wait(&mut self, cancel: &CancellationToken) -> Result<ProcessEnd, DumpError> {
+    pub(in crate::capture) async fn wait(&mut self, cancel: &CancellationToken) -> Result<ProcessEnd, DumpError> {
         match self {
             Self::Host(running, _) => Ok(running.wait(cancel).await?),
             Self::Container(running) => Ok(running.wait(cancel).await?),
@@ -146,7 +160,7 @@ impl Dump {
     }
 
     /// The last lines that it wrote to stderr.
-    pub(super) fn stderr(&self) -> String {
+    pub(in crate::capture) fn stderr(&self) -> String {
         match self {
             Self::Host(running, _) => running.stderr(),
             Self::Container(running) => running.stderr(),
@@ -157,7 +171,7 @@ impl Dump {
     ///
     /// # Errors
     /// When that fails: it must not stay behind unsaid.
-    pub(super) fn forget_password(self) -> Result<(), FileError> {
+    pub(in crate::capture) fn forget_password(self) -> Result<(), FileError> {
         match self {
             Self::Host(_, Some(passfile)) => passfile.remove(),
             Self::Host(_, None) | Self::Container(_) => Ok(()),
@@ -182,7 +196,7 @@ const PASSING: &[&str] = &[
 ];
 
 /// Whether another try may help after this end.
-pub(super) fn may_pass(end: ProcessEnd, stderr: &str) -> bool {
+pub(in crate::capture) fn may_pass(end: ProcessEnd, stderr: &str) -> bool {
     matches!(end, ProcessEnd::Signal(_)) || PASSING.iter().any(|message| stderr.contains(message))
 }
 

@@ -1,31 +1,72 @@
-//! Skeleton: owned by its author.
+//! `postgres_globals`: one artifact with the roles and tablespaces of a server.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::packing::{Compression, StreamSource};
 use crate::{
-    model::stack::Stack,
+    capture::globals::{self, CapturedGlobals, GlobalsError, GlobalsRequest},
+    model::{
+        stack::Stack,
+        units::{ByteSize, count},
+    },
     steps::{Problem, StepContext, StepError, StepKind, StepReport},
 };
 
-/// Skeleton.
+/// Captures what belongs to a server and to none of its databases: roles with memberships and passwords, tablespaces.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PostgresGlobals {}
+pub struct PostgresGlobals {
+    /// The server, as `maint.toml` names it in `[postgres.<name>]`.
+    server: String,
+    /// Whether the roles' passwords (their verifiers) are captured; needs a role that may read `pg_authid`, a superuser.
+    #[serde(default = "yes")]
+    role_passwords: bool,
+    /// How to pack: `"zstd"` (default), `"gzip"`, or a table with `codec` and `level`.
+    #[serde(default)]
+    compression: Compression,
+}
+
+fn yes() -> bool {
+    true
+}
 
 impl StepKind for PostgresGlobals {
-    const SUMMARY: &'static str = "";
+    const SUMMARY: &'static str = "Captures the roles and tablespaces of a PostgreSQL server";
     const CAPTURES: bool = true;
 
-    fn problems(&self, _stack: &Stack) -> Vec<Problem> {
-        Vec::new()
+    fn problems(&self, stack: &Stack) -> Vec<Problem> {
+        let mut problems = self.compression.problems();
+        if !stack.postgres.contains_key(&self.server) {
+            let known: Vec<_> = stack.postgres.keys().map(String::as_str).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let message = format!("there is no [postgres.{}] in maint.toml; it has: {known}", self.server);
+            problems.push(Problem { key: "server", message });
+        }
+        problems
     }
 
     fn plan(&self, _stack: &Stack) -> Vec<String> {
-        Vec::new()
+        let without = if self.role_passwords { "" } else { ", without passwords" };
+        vec![format!("capture the roles and tablespaces of {}{without}", self.server)]
     }
 
-    async fn run(&self, _context: &StepContext) -> Result<StepReport, StepError> {
-        Ok(StepReport::captured(String::new(), Vec::new(), std::collections::BTreeMap::new()))
+    async fn run(&self, context: &StepContext) -> Result<StepReport, StepError> {
+        let server = context.stack.postgres.get(&self.server);
+        let server = server.ok_or_else(|| GlobalsError::UnknownServer { server: self.server.clone() })?;
+        let request = GlobalsRequest {
+            server,
+            docker: &context.stack.docker,
+            step: &context.step,
+            staging: &context.staging,
+            artifact: context.artifact_name(None, "sql", self.compression.codec()),
+            packing: self.compression.packing(StreamSource::Server),
+            role_passwords: self.role_passwords,
+            host_secret: &context.host_secret,
+        };
+        let CapturedGlobals { artifact, tools } = globals::capture(&request, &context.cancel).await?;
+        let roles = count(artifact.counts.roles.unwrap_or(0), "role");
+        let summary = format!("{roles} of {}: {}", self.server, ByteSize(artifact.packed.bytes));
+        Ok(StepReport::captured(summary, vec![artifact], tools))
     }
 }
