@@ -52,7 +52,7 @@ impl From<Stat> for Facts {
         Self {
             kind: FileType::from_raw_mode(stat.st_mode),
             identity: (stat.st_dev, stat.st_ino),
-            links: u64::from(stat.st_nlink),
+            links: wide(stat.st_nlink),
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,
             gid: stat.st_gid,
@@ -63,6 +63,11 @@ impl From<Stat> for Facts {
             device: (fs::major(stat.st_rdev), fs::minor(stat.st_rdev)),
         }
     }
+}
+
+/// The width differs between processors.
+fn wide(number: impl Into<u64>) -> u64 {
+    number.into()
 }
 
 /// An extended attribute: name and value.

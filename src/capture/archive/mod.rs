@@ -74,6 +74,8 @@ pub struct CapturedTree {
 pub enum ArchiveError {
     #[error(transparent)]
     Stream(#[from] StreamError),
+    #[error("the step's parameters: {problem}")]
+    Request { problem: String },
     #[error("{} does not exist", path.display())]
     Missing { path: PathBuf },
     #[error("{} is a symbolic link: an archive of it would hold the link alone", path.display())]
@@ -104,6 +106,7 @@ impl Diagnose for ArchiveError {
     fn class(&self) -> Class {
         match self {
             Self::Stream(e) => e.class(),
+            Self::Request { .. } => Class::Usage,
             Self::Source { .. } => Class::Retryable,
             _ => Class::Failed,
         }
@@ -127,6 +130,7 @@ impl Diagnose for ArchiveError {
             ),
             Self::Unsized { .. } => Some("it looks like a file of the kernel's: leave it out with `exclude`".into()),
             Self::Attributes { .. } => Some("leave it out with `exclude`".into()),
+            Self::Request { .. } => Some("see: maint check".into()),
             Self::Source { .. } | Self::Foreign { .. } => None,
         }
     }
