@@ -77,8 +77,7 @@ fn next(dir: &Path) {
     let programs = program.as_deref().and_then(Path::parent).unwrap_or(Path::new("/usr/local/bin")).display();
     println!("\n{}", output::bold("What to try next"));
     println!(
-        "\
-  export MAINT_CONFIG={0}/maint.toml PATH=\"$PATH:{programs}\"
+        "  export MAINT_CONFIG={0}/maint.toml PATH=\"$PATH:{programs}\"
   cd \"$(ls -d {0}/backups/monthly/* | tail -1)\"
 
   sha256sum -c SHA256SUMS           check the set without maint
