@@ -22,7 +22,7 @@ COMMENT ON DATABASE "höhe & ""tiefe"" %d" IS E'it''s\n:"DBNAME" \\ here';
 ALTER DATABASE "höhe & ""tiefe"" %d" SET search_path = "$user", "a ""b"", c", public;
 ALTER DATABASE "höhe & ""tiefe"" %d" SET "my.setting" = E'back\\slash '' quote';
 ALTER DATABASE "höhe & ""tiefe"" %d" SET DateStyle = 'German, DMY';
-ALTER DATABASE "höhe & ""tiefe"" %d" SET default_transaction_read_only = on;
+ALTER DATABASE "höhe & ""tiefe"" %d" SET default_transaction_isolation = 'repeatable read';
 ALTER ROLE "Überwacher ""1""" IN DATABASE "höhe & ""tiefe"" %d" SET enable_seqscan = off;
 REVOKE ALL ON DATABASE "höhe & ""tiefe"" %d" FROM PUBLIC;
 REVOKE TEMPORARY ON DATABASE "höhe & ""tiefe"" %d" FROM app;

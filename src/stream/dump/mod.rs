@@ -266,7 +266,9 @@ impl DumpReader {
             let again = self.restrict_key.is_some();
             if again { Some("\\restrict a second time") } else { self.restrict(key.to_vec()) }
         } else if let Some(key) = line.strip_prefix(b"\\unrestrict ") {
-            let fits = self.restricted && self.restrict_key.as_deref() == Some(key) && self.complete;
+            // pg_dumpall writes it before its last line, pg_dump after it.
+            let in_place = self.complete == (self.complete_line == DUMP_COMPLETE);
+            let fits = self.restricted && self.restrict_key.as_deref() == Some(key) && in_place;
             self.restricted = false;
             if fits { None } else { Some("\\unrestrict in the wrong place or with another key") }
         } else {
