@@ -10,3 +10,4 @@ pub mod lock;
 pub mod postgres;
 pub mod process;
 pub mod secret;
+pub mod tree;

@@ -37,13 +37,13 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
-  maint demo                              the main job on a throwaway PostgreSQL; needs no configuration
+  maint demo                              see it all on a throwaway PostgreSQL
   maint run monthly-backup --dry-run      what would be done
   maint run monthly-backup                do it
   maint verify backups/monthly/202608     believe nothing, read everything
 
 Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 verification failed, 4 could not be checked,
-5 lock not obtained, 130 interrupted";
+5 lock not obtained, 130 interrupted\n";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -79,8 +79,17 @@ pub fn main() -> ExitCode {
             return code.into();
         }
     };
+    let exit = match dispatch(cli) {
+        Ok(exit) => exit,
+        Err(failure) => failure.print(),
+    };
+    exit.into()
+}
+
+/// Runs a parsed command.
+fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     let global = Global { config: cli.config };
-    let result = match cli.command {
+    match cli.command {
         Command::Demo(command) => command.run(&global),
         Command::Run(command) => command.run(&global),
         Command::Jobs(command) => command.run(&global),
@@ -93,10 +102,6 @@ pub fn main() -> ExitCode {
         Command::Verify(command) => command.run(&global),
         Command::Generate(command) => command.run(&global),
         Command::Guard(command) => command.run(),
-    };
-    match result {
-        Ok(exit) => exit.into(),
-        Err(failure) => failure.print().into(),
     }
 }
 

@@ -38,6 +38,11 @@ pub(super) fn bad(text: &str) -> String {
     paint("1;31", text)
 }
 
+/// What stands out.
+pub(super) fn bold(text: &str) -> String {
+    paint("1", text)
+}
+
 /// What matters less.
 pub(super) fn faint(text: &str) -> String {
     paint("2", text)

@@ -83,7 +83,15 @@ impl Document {
 
     /// Reads the file as a `T`; every mistake is added to `mistakes`, and `None` is given back then.
     pub(super) fn read<T: DeserializeOwned>(&self, mistakes: &mut Vec<Mistake>) -> Option<T> {
-        let before = mistakes.len();
+        let mut found = Vec::new();
+        let value = self.read_into(&mut found);
+        found.sort_by_key(|m| m.place);
+        let value = value.filter(|_| found.is_empty());
+        mistakes.extend(found);
+        value
+    }
+
+    fn read_into<T: DeserializeOwned>(&self, mistakes: &mut Vec<Mistake>) -> Option<T> {
         let (_, errors) = DeTable::parse_recoverable(&self.text);
         if !errors.is_empty() {
             mistakes.extend(errors.iter().map(|e| self.at(e.span().map_or(0, |s| s.start), first_line(e.message()))));
@@ -98,7 +106,7 @@ impl Document {
             }
             let found = find_all(table.get_ref());
             let error = match T::deserialize(Deserializer::from(table)) {
-                Ok(value) => return (mistakes.len() == before).then_some(value),
+                Ok(value) => return Some(value),
                 Err(error) => error,
             };
             let span = error.span().unwrap_or(0..0);
@@ -131,12 +139,14 @@ impl Document {
     }
 }
 
-/// A key that was taken out for its own mistake is not missing.
+/// A key that was taken out for its own mistake is not missing, and neither is one that was only misspelt.
 fn follows_from_a_removal(message: &str, table: &[Segment], removed: &[Vec<Segment>]) -> bool {
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
     removed.iter().any(|path| {
         let Some((Segment::Key(key), parent)) = path.split_last() else { return false };
         let emptied = message.contains("wanted exactly 1 element") && parent == table;
-        emptied || (parent.starts_with(table) && message.starts_with(&format!("missing field `{key}`")))
+        let missed = missing.is_some_and(|m| parent.starts_with(table) && nearest(key, std::iter::once(m)).is_some());
+        emptied || missed
     })
 }
 
@@ -169,7 +179,11 @@ fn find_all(root: &DeTable<'_>) -> Found {
     found
 }
 
+/// What an error at `span` is about: the key that stands there (of `a.b` the outer one), else the innermost value.
 fn innermost(found: &Found, span: &Range<usize>) -> Option<Vec<Segment>> {
+    if let Some((path, ..)) = found.iter().find(|(_, key, _)| key == span) {
+        return Some(path.clone());
+    }
     let holds = |outer: &Range<usize>| outer.start <= span.start && span.end <= outer.end && !outer.is_empty();
     let inside = found.iter().filter(|(_, key, value)| holds(key) || holds(value));
     inside.max_by_key(|(path, ..)| path.len()).map(|(path, ..)| path.clone())

@@ -94,6 +94,25 @@ impl Docker {
         })
     }
 
+    /// Makes a local volume; one of that name that is there already is used as it is.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn create_volume(&self, name: &str) -> Result<(), DockerError> {
+        let request = bollard::models::VolumeCreateRequest { name: Some(name.to_owned()), ..Default::default() };
+        let made = self.api.create_volume(request).await;
+        made.map(drop).map_err(|e| self.sort("making the volume", name, e))
+    }
+
+    /// Removes a volume that no container uses.
+    ///
+    /// # Errors
+    /// When the engine refuses, e.g. because it is in use.
+    pub async fn remove_volume(&self, name: &str) -> Result<(), DockerError> {
+        let options = None::<bollard::query_parameters::RemoveVolumeOptions>;
+        self.api.remove_volume(name, options).await.map_err(|e| self.sort("removing the volume", name, e))
+    }
+
     fn sort(&self, operation: &'static str, subject: &str, source: bollard::errors::Error) -> DockerError {
         error::sort(&self.host, operation, subject, source)
     }

@@ -146,7 +146,14 @@ pub fn set(
     for (artifact, result) in whole.iter().zip(all(dir, &whole, level, cancel, events)) {
         match result {
             Ok(evidence) => {
-                checked.push(Checked { file: evidence.file, bytes: artifact.packed.bytes, checks: evidence.checks })
+                checked.push(Checked { file: evidence.file, bytes: artifact.packed.bytes, checks: evidence.checks });
+                for file in [&artifact.contents].into_iter().chain(&artifact.companions) {
+                    checked.push(Checked {
+                        file: file.file.clone(),
+                        bytes: file.bytes,
+                        checks: vec!["SHA-256".into()],
+                    });
+                }
             }
             Err(error) => note(error, &artifact.packed.file, &mut findings)?,
         }

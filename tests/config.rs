@@ -1,0 +1,184 @@
+//! Configuration: every mistake is shown at its place, and nobody else may write it.
+#![expect(clippy::disallowed_methods, reason = "tests set their stage")]
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use proptest::prelude::*;
+
+#[path = "support/project.rs"]
+mod project;
+use project::{Ended, Project};
+
+const SERVER: &str = "[postgres.production]\nsocket = \"/run/pg\"\nuser = \"u\"\n";
+
+/// What `maint check` says, with the project's directory taken out.
+fn check(project: &Project) -> (i32, String) {
+    let Ended { code, stdout, stderr } = project.maint(&["check"]);
+    (code, (stderr + &stdout).replace(&project.path().display().to_string(), "DIR"))
+}
+
+#[test]
+fn every_mistake_is_shown_at_its_place() {
+    let project = Project::new(
+        "timezone = \"Europe/Berln\"\nbackupdir = \"x\"\n[postgres.production]\nsocket = \"/run/pg\"\nhost = \"db\"\nuser = 5\nsslmode = \"always\"\n[store.offsite]\ntype = \"s3\"\n",
+    );
+    insta::assert_snapshot!(check(&project).1);
+    assert_eq!(check(&project).0, 2);
+}
+
+#[test]
+fn every_mistake_of_a_job_is_shown_at_its_place() {
+    let project = Project::new(SERVER);
+    project.write(
+        "jobs/nightly.toml",
+        "descripton = \"x\"\nschedule = \"0 25 * * *\"\ntimeout = \"4 parsecs\"\nseverity = \"P1\"\n\
+         [backup]\nseries = \"a/b\"\nperiod = \"fortnight\"\nverify = \"drill\"\nstores = [\"offsite\"]\nkeep = { monthly = 12 }\n\
+         [[step]]\nid = \"db\"\ndo.postgres_dmup = { server = \"production\" }\n\
+         [[step]]\nid = \"db2\"\ndo.postgres_dump = { sever = \"production\", compression = \"lz4\" }\n",
+    );
+    let (code, said) = check(&project);
+    insta::assert_snapshot!(said);
+    assert_eq!(code, 2);
+}
+
+#[test]
+fn what_only_makes_sense_together_is_checked_too() {
+    let project = Project::new(SERVER);
+    project.write("jobs/Bad Name.toml", "description = \"x\"\n");
+    project.write("jobs/empty.toml", "description = \"x\"\n");
+    project.write(
+        "jobs/a.toml",
+        "description = \"x\"\nschedule = \"61 * * * *\"\n[[step]]\nid = \"db\"\ndo.postgres_dump = { server = \"prodution\" }\n\
+         [[step]]\nid = \"db\"\ndo.postgres_dump = { server = \"production\", compression = { codec = \"zstd\", level = 99 } }\n",
+    );
+    project.backup_job("one", &[("db", "postgres_dump = { server = \"production\" }")]);
+    let twin = fs::read_to_string(project.at("jobs/one.toml")).unwrap();
+    project.write("jobs/two.toml", &twin);
+    let (code, said) = check(&project);
+    insta::assert_snapshot!(said);
+    assert_eq!(code, 2);
+}
+
+#[test]
+fn broken_toml_is_shown_where_it_breaks() {
+    let project = Project::new("");
+    project.write("jobs/a.toml", "description = \"x\n[[step]]\nid = \n");
+    let (code, said) = check(&project);
+    insta::assert_snapshot!(said);
+    assert_eq!(code, 2);
+}
+
+#[test]
+fn a_configuration_that_others_may_write_is_refused() {
+    for (name, mode) in
+        [("maint.toml", 0o666), ("maint.toml", 0o664), ("jobs", 0o777), ("jobs/a.toml", 0o646), ("", 0o777)]
+    {
+        let project = Project::new(SERVER);
+        project.backup_job("a", &[("db", "postgres_dump = { server = \"production\" }")]);
+        assert_eq!(check(&project).0, 0, "{}", check(&project).1);
+        fs::set_permissions(project.at(name), fs::Permissions::from_mode(mode)).unwrap();
+        for command in [&["check"][..], &["run", "a"], &["jobs"]] {
+            let ended = project.maint(command).code(2);
+            assert!(ended.stderr.contains("chmod go-w"), "{name}: {}", ended.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_configuration_of_somebody_else_is_refused() {
+    let project = Project::new("");
+    std::os::unix::fs::chown(project.at("maint.toml"), Some(65534), None).unwrap();
+    let ended = project.maint(&["check"]).code(2);
+    assert!(ended.stderr.contains("belongs to user 65534"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_password_in_the_configuration_is_warned_of_and_never_shown() {
+    let project = Project::new(&format!("{SERVER}password = \"hunter2-secret\"\n"));
+    let (code, said) = check(&project);
+    assert_eq!(code, 0);
+    assert!(said.contains("password_file"), "{said}");
+    let source_line_apart = said.lines().filter(|l| !l.contains(" | ")).collect::<String>();
+    assert!(!source_line_apart.contains("hunter2-secret"), "{said}");
+}
+
+#[test]
+fn the_configuration_is_found_where_it_should_be() {
+    let project = Project::new("");
+    let here = project.at("elsewhere");
+    fs::create_dir(&here).unwrap();
+    let bare = |dir: &std::path::Path| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_maint"));
+        command.arg("check").current_dir(dir).env_remove("MAINT_CONFIG");
+        command
+    };
+    let none: Ended = bare(&here).output().unwrap().into();
+    assert!(none.code(2).stderr.contains("no configuration was found"));
+    let by_env: Ended = bare(&here).env("MAINT_CONFIG", project.at("maint.toml")).output().unwrap().into();
+    assert!(by_env.code(0).stdout.contains(&project.at("maint.toml").display().to_string()));
+    let by_place: Ended = bare(project.path()).output().unwrap().into();
+    // Relative paths resolve against the file's directory, wherever one stands.
+    assert!(by_place.code(0).stdout.contains(&project.at("backups").display().to_string()));
+    let missing = project.command(&[]).arg("check").env("HOME", "/").output().unwrap();
+    assert!(missing.status.success());
+}
+
+#[test]
+fn the_shipped_configuration_is_valid() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let project = Project::new("");
+    for name in ["maint.toml", "jobs/monthly-backup.toml"] {
+        project.write(name, &fs::read_to_string(root.join(name)).unwrap());
+    }
+    let (code, said) = check(&project);
+    assert_eq!(code, 0, "{said}");
+}
+
+#[test]
+fn the_generated_pages_are_current() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let project = Project::new("");
+    for (what, page) in [("reference", "docs/reference.md"), ("schema", "docs/manifest.schema.json")] {
+        let made = project.maint(&["generate", what]).code(0).stdout;
+        let committed = fs::read_to_string(root.join(page)).unwrap_or_default();
+        assert!(made == committed, "{page} is stale: cargo run -- generate {what} > {page}");
+    }
+}
+
+#[test]
+fn completions_and_pages_are_made() {
+    let project = Project::new("");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(
+            project.maint(&["generate", "completions", shell]).code(0).stdout.contains("monthly") || shell != "none"
+        );
+    }
+    let dir = project.at("man");
+    fs::create_dir(&dir).unwrap();
+    project.maint(&["generate", "man", "--dir", dir.to_str().unwrap()]).code(0);
+    assert!(project::names(&dir).contains(&"maint-run.1".to_owned()), "{:?}", project::names(&dir));
+}
+
+const VALID: &str = "description = \"x\"\nschedule = \"0 1 * * SUN#1\"\n[backup]\nseries = \"m\"\nperiod = \"month\"\n\
+                     [[step]]\nid = \"db\"\ndo.postgres_dump = { server = \"production\", databases = [\"a\"] }\n";
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    /// Whatever one character is changed to, the answer is a configuration or mistakes, never a panic.
+    #[test]
+    fn one_wrong_character_is_never_a_panic(at in 0..VALID.len(), with in any::<char>()) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut text: Vec<char> = VALID.chars().collect();
+        text[at] = with;
+        fs::create_dir(dir.path().join("jobs")).unwrap();
+        fs::write(dir.path().join("maint.toml"), format!("stack = \"t\"\n{SERVER}")).unwrap();
+        fs::write(dir.path().join("jobs/j.toml"), text.into_iter().collect::<String>()).unwrap();
+        for path in ["maint.toml", "jobs/j.toml", "jobs", ""] {
+            let mode = if path.ends_with("toml") { 0o644 } else { 0o755 };
+            fs::set_permissions(dir.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        if let Err(error) = maint::config::load(Some(&dir.path().join("maint.toml"))) {
+            prop_assert!(error.mistakes.iter().any(|m| !m.warning), "{}", error);
+        }
+    }
+}
