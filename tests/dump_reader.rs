@@ -187,6 +187,10 @@ fn a_globals_dump_has_an_end_of_its_own() {
     reader.feed(sql, &mut Seen::default()).unwrap();
     assert!(reader.finish().is_ok());
     assert!(read(sql, &[]).is_err());
+    let restricted = b"\\restrict a1\n\nCREATE ROLE a;\n\n\\unrestrict a1\n\n--\n-- PostgreSQL database cluster dump complete\n--\n\n";
+    let mut reader = DumpReader::globals();
+    reader.feed(restricted, &mut Seen::default()).unwrap();
+    assert!(reader.finish().is_ok());
 }
 
 /// A row larger than any buffer: the digest is right and nothing of it is kept.

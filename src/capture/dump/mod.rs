@@ -288,7 +288,6 @@ fn discard(staging: &Path, packed: &PackedArtifact) {
 }
 
 async fn properties(request: &DumpRequest<'_>, snapshot: &Snapshot) -> Result<FileDigest, DumpError> {
-    let _ = &snapshot.session;
-    let text = String::new();
+    let text = super::properties::sql(&snapshot.session).await?;
     Ok(write_text(request.staging, &request.properties, &text)?)
 }

@@ -95,8 +95,8 @@ impl Diagnose for GlobalsError {
             Self::Postgres(e) => e.hint(),
             Self::Tool(e) => e.hint(),
             Self::Passwords { role, .. } => Some(format!(
-                "run this step with a superuser, or GRANT SELECT ON pg_authid TO \"{role}\", or set role_passwords = false \
-                 and set the passwords anew after a restore"
+                "GRANT pg_read_all_data TO \"{role}\" (PostgreSQL 14 on), or run this step with a superuser, or set \
+                 role_passwords = false and set the passwords anew after a restore"
             )),
             _ => None,
         }

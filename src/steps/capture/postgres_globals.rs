@@ -19,7 +19,7 @@ use crate::{
 pub struct PostgresGlobals {
     /// The server, as `maint.toml` names it in `[postgres.<name>]`.
     server: String,
-    /// Whether the roles' passwords (their verifiers) are captured; needs a role that may read `pg_authid`, a superuser.
+    /// Whether the roles' passwords (their verifiers) are captured; needs a superuser or `pg_read_all_data`.
     #[serde(default = "yes")]
     role_passwords: bool,
     /// How to pack: `"zstd"` (default), `"gzip"`, or a table with `codec` and `level`.

@@ -266,8 +266,8 @@ impl DumpReader {
             let again = self.restrict_key.is_some();
             if again { Some("\\restrict a second time") } else { self.restrict(key.to_vec()) }
         } else if let Some(key) = line.strip_prefix(b"\\unrestrict ") {
-            // pg_dumpall ends its restriction before its last comment, pg_dump after it.
-            let in_place = self.complete || self.complete_line == CLUSTER_DUMP_COMPLETE;
+            // pg_dumpall writes it before its last line, pg_dump after it.
+            let in_place = self.complete == (self.complete_line == DUMP_COMPLETE);
             let fits = self.restricted && self.restrict_key.as_deref() == Some(key) && in_place;
             self.restricted = false;
             if fits { None } else { Some("\\unrestrict in the wrong place or with another key") }

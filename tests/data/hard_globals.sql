@@ -1,0 +1,32 @@
+-- Hard cases of what belongs to a server: roles, memberships, passwords, settings; and a database with its own properties.
+SET client_min_messages = warning;
+SET password_encryption = 'scram-sha-256';
+CREATE ROLE app LOGIN PASSWORD 'it''s a \secret' CONNECTION LIMIT 7 VALID UNTIL '2030-01-01 00:00:00+00';
+SET password_encryption = 'md5';
+CREATE ROLE "Überwacher ""1""" LOGIN PASSWORD 'alt' NOINHERIT;
+CREATE ROLE readers;
+CREATE ROLE locked NOLOGIN BYPASSRLS REPLICATION CREATEDB CREATEROLE;
+GRANT readers TO app WITH ADMIN OPTION;
+GRANT pg_monitor TO readers;
+SET ROLE app;
+GRANT readers TO "Überwacher ""1""";
+RESET ROLE;
+COMMENT ON ROLE app IS E'line one\nCREATE ROLE fake;\n-- PostgreSQL database cluster dump complete\n';
+ALTER ROLE app SET search_path = "$user", app, "Größe & Maß";
+ALTER ROLE app SET work_mem = '7MB';
+ALTER ROLE ALL SET statement_timeout = '1h';
+GRANT SET ON PARAMETER log_min_messages TO readers;
+
+CREATE DATABASE "höhe & ""tiefe"" %d" OWNER app TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C.UTF-8' CONNECTION LIMIT 9;
+COMMENT ON DATABASE "höhe & ""tiefe"" %d" IS E'it''s\n:"DBNAME" \\ here';
+ALTER DATABASE "höhe & ""tiefe"" %d" SET search_path = "$user", "a ""b"", c", public;
+ALTER DATABASE "höhe & ""tiefe"" %d" SET "my.setting" = E'back\\slash '' quote';
+ALTER DATABASE "höhe & ""tiefe"" %d" SET DateStyle = 'German, DMY';
+ALTER DATABASE "höhe & ""tiefe"" %d" SET default_transaction_isolation = 'repeatable read';
+ALTER ROLE "Überwacher ""1""" IN DATABASE "höhe & ""tiefe"" %d" SET enable_seqscan = off;
+REVOKE ALL ON DATABASE "höhe & ""tiefe"" %d" FROM PUBLIC;
+REVOKE TEMPORARY ON DATABASE "höhe & ""tiefe"" %d" FROM app;
+GRANT CONNECT ON DATABASE "höhe & ""tiefe"" %d" TO readers WITH GRANT OPTION;
+GRANT TEMPORARY ON DATABASE "höhe & ""tiefe"" %d" TO readers;
+SET SESSION AUTHORIZATION readers;
+GRANT CONNECT ON DATABASE "höhe & ""tiefe"" %d" TO "Überwacher ""1""";
