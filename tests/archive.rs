@@ -6,6 +6,8 @@
 mod faults;
 #[path = "archive/formats.rs"]
 mod formats;
+#[path = "archive/step.rs"]
+mod step;
 #[path = "support/archive.rs"]
 mod support;
 #[path = "support/tree.rs"]
