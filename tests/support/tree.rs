@@ -11,7 +11,6 @@ use std::{
     },
     path::Path,
     process::Command,
-    time::{Duration, SystemTime},
 };
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, mknodat, utimensat};
@@ -263,10 +262,4 @@ fn owners_modes_times(root: &Path) {
     }
     fs::set_permissions(root.join("read-only"), Permissions::from_mode(0o555)).unwrap();
     set_mtime(root, 1_111_111_111, 222_222_222);
-}
-
-/// A time that is long past, so that a capture does not wait for the clock's tick.
-pub fn age(path: &Path) {
-    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-    File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
 }

@@ -36,6 +36,9 @@ pub(super) struct TreeWriter<'a> {
     file_bytes: u64,
     warnings: Vec<String>,
     more_warnings: u64,
+    /// Path of the current entry.
+    doing: Vec<u8>,
+    /// Plain bytes at the last progress event.
     told: u64,
 }
 
@@ -56,6 +59,7 @@ impl<'a> TreeWriter<'a> {
             file_bytes: 0,
             warnings: Vec::new(),
             more_warnings: 0,
+            doing: Vec::new(),
             told: 0,
         }
     }
@@ -86,13 +90,25 @@ impl<'a> TreeWriter<'a> {
 
     /// Forgets an entry that was begun since.
     pub(super) fn rewind(&mut self, mark: &Mark) -> Result<(), StreamError> {
-        self.artifact.rewind(mark)
+        self.artifact.rewind(mark)?;
+        self.told = self.told.min(self.artifact.plain_offset());
+        Ok(())
+    }
+
+    fn tell_progress(&mut self) {
+        let done = self.artifact.plain_offset();
+        if done - self.told >= PROGRESS_BYTES {
+            self.told = done;
+            self.events.progress(done, None, String::from_utf8_lossy(&self.doing));
+        }
     }
 
     /// Writes an entry's headers; content follows by [`data`](Self::data), then [`end`](Self::end).
     pub(super) fn begin(&mut self, entry: &Entry) -> Result<Begun, ArchiveError> {
         self.artifact.cut_if(TARGET_FRAME_BYTES)?;
         let offset = self.artifact.plain_offset();
+        self.doing.clear();
+        self.doing.extend_from_slice(&entry.path);
         self.header.clear();
         tar::encode(entry, &mut self.header).map_err(|e: TooLarge| attributes(entry, &e))?;
         self.artifact.write(&self.header)?;
@@ -110,6 +126,7 @@ impl<'a> TreeWriter<'a> {
             }
             let (now, later) = bytes.split_at(bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
             self.artifact.write(now)?;
+            self.tell_progress();
             bytes = later;
         }
         Ok(())
@@ -127,11 +144,6 @@ impl<'a> TreeWriter<'a> {
         if entry.kind == EntryKind::File {
             self.files += 1;
             self.file_bytes += entry.size;
-        }
-        let done = self.artifact.plain_offset();
-        if done - self.told >= PROGRESS_BYTES {
-            self.told = done;
-            self.events.progress(done, None, String::from_utf8_lossy(&entry.path));
         }
         let line = EntryLine { remark, ..entry.line(sha256, Some(begun.offset)) };
         self.record(line)
