@@ -203,7 +203,8 @@ fn a_full_disk_publishes_nothing_and_says_so() {
     let project = project();
     let disk = project.at("backups");
     fs::create_dir(&disk).unwrap();
-    let noise: Vec<u8> = (0..4_u32 << 18).flat_map(|i| i.wrapping_mul(2_654_435_761).rotate_left(i % 31).to_le_bytes()).collect();
+    let noise: Vec<u8> =
+        (0..4_u32 << 18).flat_map(|i| i.wrapping_mul(2_654_435_761).rotate_left(i % 31).to_le_bytes()).collect();
     fs::write(project.at("tree/noise"), noise).unwrap();
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&disk).status().unwrap();
     assert!(mounted.success(), "mount needs root");

@@ -79,13 +79,19 @@ pub fn seal(verified: Verified, facts: SetFacts) -> Result<Sealed, StreamError> 
     let text = serde_json::to_string_pretty(&manifest).map_err(std::io::Error::from);
     let text = text.map_err(|e| files::FileError::new("writing", &dir.join(MANIFEST_FILE), e))? + "\n";
     let own = write_text(&dir, MANIFEST_FILE, &text)?;
-    let mut sums = String::new();
-    let mut bytes = 0;
-    for file in manifest.files.iter().chain([&own]) {
-        // Names are of our own making: no newline, no backslash, so no escape of sha256sum's is needed.
-        let _ = writeln!(sums, "{}  {}", file.sha256, file.file);
-        bytes += file.bytes;
-    }
+    let mut bytes: u64 = manifest.files.iter().chain([&own]).map(|f| f.bytes).sum();
+    let sums = sums(&manifest, &own);
     bytes += write_text(&dir, SUMS_FILE, &sums)?.bytes;
     Ok(Sealed { staging, manifest, bytes })
+}
+
+/// SHA256SUMS of a set: every file of the manifest, then the manifest's own digest. Names are of our own making: no
+/// newline, no backslash, so no escape of sha256sum's is needed.
+pub(super) fn sums(manifest: &Manifest, own: &FileDigest) -> String {
+    let mut text = String::new();
+    for file in manifest.files.iter().chain([own]) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}  {}", file.sha256, file.file);
+    }
+    text
 }

@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{VerifyError, all, artifact::compare};
+use super::{super::seal, VerifyError, all, artifact::compare};
 use crate::{
     adapters::{clock, files},
     model::{
@@ -135,7 +135,7 @@ pub fn set(
     let mut expected: BTreeMap<&str, &FileDigest> = manifest.files.iter().map(|f| (f.file.as_str(), f)).collect();
     let own = FileDigest { file: MANIFEST_FILE.into(), bytes: text.len() as u64, sha256: Sha::of(&text) };
     expected.insert(MANIFEST_FILE, &own);
-    sums(dir, &expected, &mut findings);
+    sums(dir, &expected, &seal::sums(&manifest, &own), &mut findings);
     let present = presence(dir, &expected, &mut findings)?;
 
     let mut checked = Vec::new();
@@ -240,7 +240,7 @@ fn presence(
 }
 
 /// SHA256SUMS must say exactly what the manifest says.
-fn sums(dir: &Path, expected: &BTreeMap<&str, &FileDigest>, findings: &mut Vec<Finding>) {
+fn sums(dir: &Path, expected: &BTreeMap<&str, &FileDigest>, as_written: &str, findings: &mut Vec<Finding>) {
     let text = match files::read_limited(&dir.join(SUMS_FILE), MAX_MANIFEST_BYTES) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -252,6 +252,10 @@ fn sums(dir: &Path, expected: &BTreeMap<&str, &FileDigest>, findings: &mut Vec<F
             return;
         }
     };
+    if text == as_written {
+        return;
+    }
+    let before = findings.len();
     let mut listed = BTreeMap::new();
     for line in text.lines() {
         match line.split_once("  ") {
@@ -275,5 +279,8 @@ fn sums(dir: &Path, expected: &BTreeMap<&str, &FileDigest>, findings: &mut Vec<F
     }
     for name in listed.keys() {
         findings.push(Finding::new(SUMS_FILE, format!("lists {name}, which the manifest does not know")));
+    }
+    if findings.len() == before {
+        findings.push(Finding::new(SUMS_FILE, "is not as it was written, though its digests are"));
     }
 }
