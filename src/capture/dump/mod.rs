@@ -24,7 +24,7 @@ use watch::{Signals, Watcher};
 use crate::{
     adapters::{
         files,
-        postgres::{Endpoint, PostgresError, Session},
+        postgres::{Endpoint, PostgresError, ServerState, Session, catalogue},
         process::ProcessEnd,
     },
     model::{
@@ -134,6 +134,27 @@ pub async fn capture(
         warnings,
     };
     Ok(Dumped { artifact, tools: BTreeMap::from([("pg_dump".to_owned(), version)]) })
+}
+
+/// Whether the session's role may dump all of the session's database.
+///
+/// # Errors
+/// [`DumpError::Unreadable`] or [`DumpError::RowSecurity`] with what stands in the way; or the connection is lost.
+pub async fn check_permissions(session: &Session) -> Result<(), DumpError> {
+    snapshot::refuse_obstacles(session, catalogue::obstacles(session).await?)
+}
+
+/// The version of the `pg_dump` that would dump a server in this state.
+///
+/// # Errors
+/// When there is none, or none that is new enough.
+pub async fn tool_version(
+    server: &PostgresServer,
+    docker: &Docker,
+    state: &ServerState,
+    cancel: &CancellationToken,
+) -> Result<String, DumpError> {
+    Ok(Tool::find(server, docker, state, cancel).await?.version().text.clone())
 }
 
 /// Everything that must stand before `pg_dump` starts.

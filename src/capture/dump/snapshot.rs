@@ -151,7 +151,7 @@ async fn createdb_options(session: &Session, encoding: &str) -> Result<Vec<Strin
     Ok(options)
 }
 
-fn refuse_obstacles(session: &Session, obstacles: Obstacles) -> Result<(), DumpError> {
+pub(super) fn refuse_obstacles(session: &Session, obstacles: Obstacles) -> Result<(), DumpError> {
     let Endpoint { user, .. } = session.endpoint();
     let (database, role) = (session.database().to_owned(), user.clone());
     let tables: Vec<_> = obstacles.unreadable_tables.into_iter().map(|unreadable| unreadable.table).collect();

@@ -133,6 +133,14 @@ pub struct CapturedGlobals {
     pub tools: BTreeMap<String, String>,
 }
 
+/// Whether the session's role may read the roles' passwords.
+///
+/// # Errors
+/// When the connection is lost.
+pub async fn may_read_passwords(session: &Session) -> Result<bool, PostgresError> {
+    Ok(session.one("asking for pg_authid", READS_PASSWORDS, &[]).await?.get(0))
+}
+
 /// Captures a server's roles and tablespaces.
 ///
 /// # Errors
@@ -208,7 +216,7 @@ async fn prepare(request: &GlobalsRequest<'_>, cancel: &CancellationToken) -> Re
     let GlobalsRequest { server, docker, .. } = request;
     let session = Session::connect(server, docker, &server.dbname, "maint globals").await?;
     let state = session.state().await?;
-    if request.role_passwords && !session.one("asking for pg_authid", READS_PASSWORDS, &[]).await?.get::<_, bool>(0) {
+    if request.role_passwords && !may_read_passwords(&session).await? {
         return Err(GlobalsError::Passwords { server: server.name.clone(), role: server.user.clone() });
     }
     let roles = session.one("counting the roles", ROLES, &[]).await?.get::<_, i64>(0);
