@@ -1,7 +1,7 @@
 //! What is captured comes back: a copy restored from the artifacts with standard tools gives the same `pg_dump` text as
 //! a copy restored from plain `pg_dump`, for every hard case; and the same database gives the same bytes again.
 
-#![expect(clippy::disallowed_methods, reason = "tests set their stage")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests set their stage")]
 
 #[path = "support/postgres.rs"]
 mod postgres;

@@ -1,6 +1,6 @@
 //! Sessions, catalogue and tools against real servers: what is understood, and what is said when it goes wrong.
 
-#![expect(clippy::disallowed_methods, reason = "tests set their stage")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests set their stage")]
 
 #[path = "support/postgres.rs"]
 mod postgres;

@@ -1,7 +1,7 @@
 //! Real PostgreSQL clusters for tests: private, stopped when dropped, also on panic.
 
-#![expect(clippy::disallowed_methods, reason = "tests set their stage")]
-#![cfg_attr(not(doc), expect(dead_code, reason = "every test binary uses its own part"))]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests set their stage")]
+#![expect(dead_code, reason = "every test binary uses its own part")]
 
 use std::{
     collections::BTreeMap,
