@@ -14,12 +14,12 @@ use maint::{
         event::{EventSink, StepEvents},
         failure::{Class, Diagnose, chain},
         manifest::{Artifact, Source},
-        secret::Secret,
-        stack::{PostgresServer, Stack},
+        secret::{Secret, SecretSource},
+        stack::{PostgresAddress, PostgresServer, Stack},
     },
     steps::{Step, StepContext, StepError},
 };
-use postgres::{Cluster, without_restrict};
+use postgres::{Cluster, Options, without_restrict};
 use tokio_util::sync::CancellationToken;
 
 /// The database of `hard_globals.sql`.
@@ -169,6 +169,53 @@ async fn without_the_passwords_the_operator_must_say_so() {
     assert!(artifact.not_kept[0].contains("passwords"), "{:?}", artifact.not_kept);
     let text = String::from_utf8(unpack("zstd", &staging.path().join(&artifact.packed.file))).unwrap();
     assert!(text.contains("CREATE ROLE app;") && !text.contains("PASSWORD"), "{text}");
+}
+
+#[tokio::test]
+async fn a_database_is_made_anew_with_its_locale_and_tablespace() {
+    let source =
+        Cluster::start_with(&Options { settings: &[("allow_in_place_tablespaces", "on")], ..Options::default() });
+    source.psql("postgres", "CREATE DATABASE icu TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de-AT'");
+    source.psql("icu", "CREATE TABLE t AS SELECT 'ä' AS a");
+    let staging = tempfile::tempdir().unwrap();
+    let roles = globals(source.server("postgres"), "", staging.path()).await.unwrap();
+    let database = dump(&source, "icu", "", staging.path()).await;
+    let copy = Cluster::start();
+    restore(&copy, staging.path(), &roles, &database);
+    assert_same("the copies", &copy.pg_dump("icu", &["--create"]), &source.pg_dump("icu", &["--create"]));
+    source.psql("postgres", "CREATE TABLESPACE fast LOCATION ''");
+    source.psql("postgres", "CREATE DATABASE elsewhere TABLESPACE fast");
+    let Source::PostgresDatabase(facts) = dump(&source, "elsewhere", "", &staging.path().join("2")).await.source else {
+        panic!("no database");
+    };
+    assert!(facts.createdb_options.contains(&"--tablespace=fast".to_owned()), "{:?}", facts.createdb_options);
+}
+
+#[tokio::test]
+async fn the_password_reaches_the_tool_by_a_private_file_alone() {
+    let source = Cluster::start_with(&Options {
+        hba: Some("local all postgres trust\nhost all all 127.0.0.1/32 scram-sha-256\n"),
+        tcp: true,
+        ..Options::default()
+    });
+    source.psql("postgres", r"ALTER ROLE postgres PASSWORD 'ge:heim\1'");
+    let seen = tempfile::tempdir().unwrap();
+    let tools = double(&format!(
+        "cd {} && cat /proc/$$/environ /proc/$$/cmdline > seen && stat -c %a \"$PGPASSFILE\" > mode && exec \"$REAL\" \"$@\"",
+        seen.path().display()
+    ));
+    let server = PostgresServer {
+        bin_dir: Some(tools.path().to_owned()),
+        address: PostgresAddress::Host { host: "127.0.0.1".into(), port: source.port },
+        password: Some(SecretSource::Inline(Secret::new(r"ge:heim\1".into()))),
+        ..source.server("postgres")
+    };
+    let staging = tempfile::tempdir().unwrap();
+    globals(server, "", staging.path()).await.unwrap();
+    let told = String::from_utf8_lossy(&fs::read(seen.path().join("seen")).unwrap()).into_owned();
+    assert!(told.contains("PGPASSFILE=") && !told.contains("heim"), "{told}");
+    assert_eq!(fs::read_to_string(seen.path().join("mode")).unwrap(), "600\n");
+    assert_eq!(fs::read_dir(staging.path()).unwrap().count(), 2, "the passfile must be gone");
 }
 
 /// A `pg_dumpall` of our own around the real one, which the script has as `$REAL`.

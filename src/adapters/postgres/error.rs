@@ -39,6 +39,8 @@ pub enum PostgresError {
     Lost { endpoint: String, operation: String, message: String },
     #[error("{operation} on {endpoint}: {message}")]
     Query { endpoint: String, operation: String, code: String, message: String },
+    #[error("the password for {endpoint} has a line break, which a passfile of libpq cannot hold")]
+    Password { endpoint: String },
     #[error("{endpoint} is a connection pooler: the session began before maint connected")]
     Pooler { endpoint: String },
     #[error("`{program}` of PostgreSQL {server_version} or later was not found in {looked_in}")]
@@ -176,6 +178,7 @@ impl Diagnose for PostgresError {
                 "try again when the statement that holds the lock has ended; see pg_stat_activity".into()
             }
             Self::Lost { .. } => "see the server's log; the step can be run again".into(),
+            Self::Password { .. } => "keep only the password in its file, on one line".into(),
             Self::Pooler { .. } => {
                 "point maint at the server itself: a dump needs a session and a snapshot of its own".into()
             }

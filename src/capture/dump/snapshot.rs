@@ -130,13 +130,16 @@ pub(in crate::capture) fn dump_encoding(encoding: &str) -> &'static str {
 
 /// What `createdb` must be told so that text is stored, sorted and compared as in the session's database.
 async fn createdb_options(session: &Session, encoding: &str) -> Result<Vec<String>, PostgresError> {
-    // Read as JSON, because the columns differ from version to version: 15 has ICU, 17 one locale for all providers.
+    // Read as JSON, because the columns differ from version to version: 15 has ICU, 16 its rules, 17 one locale for all
+    // providers.
     const SQL: &str = "SELECT d.datcollate::text, d.datctype::text, to_jsonb(d) ->> 'datlocprovider', \
-         coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale') \
-         FROM pg_database d WHERE d.datname = current_database()";
+         coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'), to_jsonb(d) ->> 'daticurules', \
+         t.spcname::text FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace \
+         WHERE d.datname = current_database()";
     let row = session.one("asking the database's locale", SQL, &[]).await?;
     let (collate, ctype): (String, String) = (row.get(0), row.get(1));
     let (provider, locale): (Option<String>, Option<String>) = (row.get(2), row.get(3));
+    let (rules, tablespace): (Option<String>, String) = (row.get(4), row.get(5));
     let mut options = vec![
         "--template=template0".to_owned(),
         format!("--encoding={encoding}"),
@@ -147,6 +150,10 @@ async fn createdb_options(session: &Session, encoding: &str) -> Result<Vec<Strin
         let provider = if provider.as_deref() == Some("i") { "icu" } else { "builtin" };
         options.push(format!("--locale-provider={provider}"));
         options.push(format!("--{provider}-locale={locale}"));
+    }
+    options.extend(rules.map(|rules| format!("--icu-rules={rules}")));
+    if tablespace != "pg_default" {
+        options.push(format!("--tablespace={tablespace}"));
     }
     Ok(options)
 }

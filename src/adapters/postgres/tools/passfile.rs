@@ -22,9 +22,12 @@ impl Passfile {
     /// Writes the endpoint's password, 0600 in a fresh 0700 directory below `parent`; `None` without a password.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written, or the password has a line break.
     pub fn create(parent: &Path, endpoint: &Endpoint) -> Result<Option<Self>, PostgresError> {
         let Some(password) = &endpoint.password else { return Ok(None) };
+        if password.reveal().contains(['\n', '\r', '\0']) {
+            return Err(PostgresError::Password { endpoint: endpoint.to_string() });
+        }
         let dir = parent.join(format!(".pass-{}", clock::run_id()));
         files::create_private_dir(&dir)?;
         let this = Self { path: dir.join("pgpass"), dir };
