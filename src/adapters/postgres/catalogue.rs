@@ -242,13 +242,13 @@ pub async fn backends(session: &Session, application_name: &str) -> Result<Vec<i
 /// # Errors
 /// When the connection is lost.
 pub async fn blocked_by(session: &Session, pids: &[i32]) -> Result<Vec<Blocked>, PostgresError> {
-    // `waitstart` is there from 14 on; before, the statement's start is the next best.
-    const SQL: &str = "SELECT a.pid, coalesce(a.usename::text, ''), coalesce(a.application_name, ''), \
+    // Everybody may read pg_locks; what others do in pg_stat_activity is hidden from a plain role. `waitstart` is there
+    // from 14 on; before, the statement's start is the next best.
+    const SQL: &str = "SELECT w.pid, coalesce(a.usename::text, ''), coalesce(a.application_name, ''), \
          coalesce(a.query, ''), extract(epoch FROM clock_timestamp() - coalesce(w.since, a.query_start))::float8 AS s \
-         FROM pg_stat_activity a LEFT JOIN LATERAL (SELECT min((to_jsonb(l) ->> 'waitstart')::timestamptz) AS since \
-             FROM pg_locks l WHERE l.pid = a.pid AND NOT l.granted) w ON true \
-         WHERE a.wait_event_type = 'Lock' AND a.pid <> ALL ($1) AND pg_blocking_pids(a.pid) && $1 \
-         ORDER BY s DESC NULLS LAST";
+         FROM (SELECT pid, min((to_jsonb(l) ->> 'waitstart')::timestamptz) AS since \
+             FROM pg_locks l WHERE NOT granted GROUP BY pid) w LEFT JOIN pg_stat_activity a USING (pid) \
+         WHERE w.pid <> ALL ($1) AND pg_blocking_pids(w.pid) && $1 ORDER BY s DESC NULLS LAST";
     // In a transaction the first look at the sessions is the one that stays (manual 28.2.2).
     session.batch("looking for blocked sessions", "SELECT pg_stat_clear_snapshot()").await?;
     let rows = session.query("looking for blocked sessions", SQL, &[&pids]).await?;

@@ -250,7 +250,8 @@ fn spawn_pump(
     tokio::task::spawn_blocking(move || {
         let progress = Progress { events: &events, database: &database, total };
         let pumped = pump::run(stdout, writer, || began.cancel(), &progress);
-        if pumped.is_err() {
+        // At the end of the stream its source is ending by itself, and how it ends is the cause.
+        if matches!(pumped, Err(PumpError::Syntax(_) | PumpError::Stream(_))) {
             stop.cancel();
         }
         pumped

@@ -39,8 +39,10 @@ pub(super) struct Pumped {
 /// Why the pump stopped.
 #[derive(Debug)]
 pub(super) enum PumpError {
-    /// The dump is not whole or not as expected: the source is to blame.
+    /// The dump is not as expected: the source is to blame.
     Syntax(DumpSyntax),
+    /// The stream ended before the dump did; how its source ended says why.
+    CutOff(DumpSyntax),
     /// The artifact could not be written, or the pipe not read.
     Stream(StreamError),
     /// The thread panicked.
@@ -63,7 +65,7 @@ impl PumpError {
     /// As the error of a database's dump.
     pub(super) fn of(self, database: &str) -> DumpError {
         match self {
-            Self::Syntax(source) => DumpError::Syntax { database: database.to_owned(), source },
+            Self::Syntax(source) | Self::CutOff(source) => DumpError::Syntax { database: database.to_owned(), source },
             Self::Stream(error) => error.into(),
             Self::Panicked => DumpError::Thread { database: database.to_owned() },
         }
@@ -141,7 +143,7 @@ pub(super) fn run(
         }
     }
     progress.tell(reader.offset());
-    let summary = reader.finish()?;
+    let summary = reader.finish().map_err(PumpError::CutOff)?;
     Ok(Pumped { writer: packer.writer, tables: packer.tables, summary })
 }
 

@@ -182,6 +182,8 @@ impl Dump {
 /// Messages of `pg_dump` that name something which may be over at the next try: libpq's and the server's for a lost
 /// connection, and the lock that was not obtained in time.
 const PASSING: &[&str] = &[
+    // pg_dump sets --lock-wait-timeout as its statement_timeout.
+    "canceling statement due to statement timeout",
     "server closed the connection",
     "terminating connection",
     "could not receive data from server",
