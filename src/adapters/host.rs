@@ -16,3 +16,12 @@ pub fn cores() -> usize {
 pub fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }
+
+/// This program's own file, for children of its own.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn program() -> Result<std::path::PathBuf, super::files::FileError> {
+    let told = std::env::current_exe();
+    told.map_err(|e| super::files::FileError::new("asking for", std::path::Path::new("/proc/self/exe"), e))
+}

@@ -54,15 +54,15 @@ impl Drop for Staging {
     }
 }
 
-/// Removes staging directories of runs that are dead; gives their names.
-///
-/// # Errors
-/// When one cannot be removed.
-pub fn sweep(backup_dir: &Path) -> Result<Vec<String>, FileError> {
+/// Calls `visit` for the staging directory of every dead run, while nobody else can take it.
+fn each_dead(
+    backup_dir: &Path,
+    mut visit: impl FnMut(&Path, &Lock) -> Result<(), FileError>,
+) -> Result<Vec<String>, FileError> {
     let parent = backup_dir.join(STAGING_DIR);
-    let mut swept = Vec::new();
+    let mut dead = Vec::new();
     if !parent.exists() {
-        return Ok(swept);
+        return Ok(dead);
     }
     for entry in files::list(&parent)? {
         let Some(run) = entry.to_str().and_then(|name| name.strip_suffix(".lock")) else { continue };
@@ -73,12 +73,30 @@ pub fn sweep(backup_dir: &Path) -> Result<Vec<String>, FileError> {
             Err(LockError::File(e)) => return Err(e),
         };
         if dir.exists() {
-            files::remove_tree(&dir)?;
-            swept.push(run.to_owned());
+            dead.push(run.to_owned());
         }
-        files::remove_file(lock.path())?;
+        visit(&dir, &lock)?;
     }
-    Ok(swept)
+    Ok(dead)
+}
+
+/// Runs that are dead and left a staging directory.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn dead(backup_dir: &Path) -> Result<Vec<String>, FileError> {
+    each_dead(backup_dir, |_, _| Ok(()))
+}
+
+/// Removes staging directories of runs that are dead; gives their names.
+///
+/// # Errors
+/// When one cannot be removed.
+pub fn sweep(backup_dir: &Path) -> Result<Vec<String>, FileError> {
+    each_dead(backup_dir, |dir, lock| {
+        files::remove_tree(dir)?;
+        files::remove_file(lock.path())
+    })
 }
 
 #[cfg(test)]

@@ -1,1 +1,156 @@
-//! Skeleton.
+//! Puts right what dead runs left: containers that they stopped, helpers on the engine, staging directories, and runs
+//! in the ledger that never ended. What a living run has is never touched.
+
+use std::path::Path;
+
+use crate::{
+    adapters::{
+        clock,
+        docker::{Docker, DockerError},
+        files::FileError,
+        ledger::{Ledger, LedgerError},
+        lock::{Lock, LockError},
+    },
+    backup::staging,
+    capture::quiesce::{self, QuiesceError, Recovered, Ticket},
+    engine::run::job_lock,
+    model::{
+        failure::{Class, Diagnose, chain},
+        ids::JobName,
+        stack::Stack,
+    },
+};
+
+/// Why it could not even be looked.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Quiesce(#[from] QuiesceError),
+}
+
+impl Diagnose for RecoverError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Ledger(e) => e.class(),
+            Self::Lock(e) => e.class(),
+            Self::File(e) => e.class(),
+            Self::Quiesce(e) => e.class(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Ledger(e) => e.hint(),
+            Self::Lock(e) => e.hint(),
+            Self::File(e) => e.hint(),
+            Self::Quiesce(e) => e.hint(),
+        }
+    }
+}
+
+/// What was found, and, unless it was only looked for, put right.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    /// Containers of dead captures.
+    pub containers: Vec<Recovered>,
+    /// Helper containers on the engine.
+    pub helpers: Vec<String>,
+    /// Staging directories of dead runs.
+    pub staging: Vec<String>,
+    /// Runs without an end, by job.
+    pub runs: Vec<String>,
+    /// What could not be put right: what, and the next step.
+    pub failed: Vec<(String, Option<String>)>,
+}
+
+impl Recovery {
+    /// Whether there was nothing to put right.
+    pub fn is_empty(&self) -> bool {
+        self.containers.is_empty()
+            && self.helpers.is_empty()
+            && self.staging.is_empty()
+            && self.runs.is_empty()
+            && self.failed.is_empty()
+    }
+
+    fn fail(&mut self, error: &(impl Diagnose + 'static)) {
+        self.failed.push((chain(error), error.hint()));
+    }
+}
+
+/// Looks, and with `act` puts right. Containers first: somebody may be waiting for them.
+///
+/// # Errors
+/// When state directory, ledger or backup directory cannot be used.
+pub async fn recover(stack: &Stack, act: bool) -> Result<Recovery, RecoverError> {
+    let mut found = Recovery::default();
+    if !stack.state_dir.exists() {
+        return Ok(found);
+    }
+    containers(&stack.state_dir, act, &mut found).await?;
+    if let Err(error) = helpers(stack, act, &mut found).await {
+        found.fail(&error);
+    }
+    found.staging = if act { staging::sweep(&stack.backup_dir)? } else { staging::dead(&stack.backup_dir)? };
+    let ledger = Ledger::open(&stack.state_dir)?;
+    for job in ledger.unfinished_jobs()? {
+        found.runs.extend(runs(&ledger, &stack.state_dir, &job, act)?);
+    }
+    Ok(found)
+}
+
+async fn containers(state_dir: &Path, act: bool, found: &mut Recovery) -> Result<(), RecoverError> {
+    if act {
+        let recovery = quiesce::recover(state_dir).await?;
+        found.containers = recovery.recovered;
+        for error in &recovery.failed {
+            found.fail(error);
+        }
+        return Ok(());
+    }
+    let (journals, mut notes) = quiesce::look(state_dir)?;
+    found.containers = journals
+        .into_iter()
+        .map(|journal| Recovered {
+            ticket: format!("{}-{}", journal.run, journal.step),
+            containers: journal.containers.into_iter().map(|entry| entry.name).collect(),
+            by_guard: false,
+        })
+        .collect();
+    found.containers.append(&mut notes);
+    Ok(())
+}
+
+/// Helpers whose capture is dead. A host without an engine has none.
+async fn helpers(stack: &Stack, act: bool, found: &mut Recovery) -> Result<(), DockerError> {
+    if !Path::new(stack.docker.host.trim_start_matches("unix://")).exists() {
+        return Ok(());
+    }
+    let docker = Docker::connect(&stack.docker.host).await?;
+    let journals = quiesce::directory(&stack.state_dir);
+    for label in docker.helpers(&stack.state_dir.display().to_string()).await? {
+        // A lock that is held, or cannot be asked, leaves the helper alone.
+        let Ok(_dead) = Ticket::take_over(&journals, &label.owner) else { continue };
+        if act {
+            docker.remove_helpers(&label).await?;
+        }
+        found.helpers.push(label.owner);
+    }
+    Ok(())
+}
+
+/// Runs of a job that never ended, if none of them lives.
+fn runs(ledger: &Ledger, state_dir: &Path, job: &JobName, act: bool) -> Result<Vec<String>, RecoverError> {
+    let _dead = match Lock::try_acquire(&job_lock(state_dir, job), "a recovery") {
+        Ok(lock) => lock,
+        Err(LockError::Held { .. }) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(if act { ledger.interrupt_dead(job, clock::now())? } else { ledger.unfinished(job)? })
+}

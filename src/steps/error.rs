@@ -1,6 +1,7 @@
 //! A step's error: the error of the engine below it, with its class and hint.
 
 use crate::{
+    adapters::files::FileError,
     capture::{archive::ArchiveError, dump::DumpError, globals::GlobalsError, volume::VolumeError},
     model::failure::{Class, Diagnose},
 };
@@ -16,6 +17,8 @@ pub enum StepError {
     Archive(#[from] ArchiveError),
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl StepError {
@@ -25,6 +28,7 @@ impl StepError {
             Self::Globals(e) => e,
             Self::Archive(e) => e,
             Self::Volume(e) => e,
+            Self::File(e) => e,
         }
     }
 }

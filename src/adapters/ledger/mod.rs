@@ -255,6 +255,17 @@ impl Ledger {
         ids.collect::<Result<_, _>>().map_err(&sql)
     }
 
+    /// Runs of `job` that never ended.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn unfinished(&self, job: &JobName) -> Result<Vec<String>, LedgerError> {
+        let sql = self.sql("looking for unfinished runs");
+        let mut query = self.db.prepare("SELECT id FROM run WHERE job = ? AND outcome IS NULL").map_err(&sql)?;
+        let ids = query.query_map([job.as_str()], |r| r.get(0)).map_err(&sql)?;
+        ids.collect::<Result<_, _>>().map_err(&sql)
+    }
+
     /// Jobs with runs that never ended, dead or alive.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A job's own lock: held by whoever runs it, so a free one proves that no run of it lives.
-pub(in crate::engine) fn of_job(state_dir: &Path, job: &JobName) -> PathBuf {
+pub(in crate::engine) fn job_lock(state_dir: &Path, job: &JobName) -> PathBuf {
     state_dir.join("locks").join(format!("job-{job}.lock"))
 }
 
@@ -29,7 +29,7 @@ pub(super) async fn take(
 ) -> Result<Vec<Lock>, RunError> {
     let job = &plan.job;
     let holder = format!("run {run} of {}, pid {}", job.name, std::process::id());
-    let own = of_job(&stack.state_dir, &job.name);
+    let own = job_lock(&stack.state_dir, &job.name);
     let mut held = vec![match job.overlap {
         Overlap::Skip => Lock::try_acquire(&own, &holder)?,
         Overlap::Queue => wait(&own, &holder, plan, cancel).await?,

@@ -5,6 +5,8 @@ mod journal;
 mod locks;
 mod tail;
 
+pub(super) use locks::job_lock;
+
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use chrono::{DateTime, Utc};
@@ -23,10 +25,11 @@ use crate::{
         publish::Published,
         staging::{self, Staging},
     },
+    capture::quiesce::{self, QuiesceError},
     config::{Config, Job},
     model::{
         event::{Event, EventSink},
-        failure::{Class, Diagnose},
+        failure::{Class, Diagnose, chain},
         ids::{RunId, StepId},
         manifest::{Artifact, Trigger},
         outcome::Outcome,
@@ -49,6 +52,8 @@ pub enum RunError {
     File(#[from] FileError),
     #[error(transparent)]
     Secret(#[from] SecretError),
+    #[error(transparent)]
+    Quiesce(#[from] QuiesceError),
     #[error("the state directory {} cannot be used", path.display())]
     StateDir { path: PathBuf, source: FileError },
     #[error("stopped while waiting for the lock {0}")]
@@ -63,6 +68,7 @@ impl Diagnose for RunError {
             Self::Lock(e) => e.class(),
             Self::File(e) => e.class(),
             Self::Secret(e) => e.class(),
+            Self::Quiesce(e) => e.class(),
             Self::StateDir { .. } => Class::Failed,
             Self::StoppedWaiting(_) => Class::Interrupted,
         }
@@ -75,6 +81,7 @@ impl Diagnose for RunError {
             Self::Lock(e) => e.hint(),
             Self::File(e) => e.hint(),
             Self::Secret(e) => e.hint(),
+            Self::Quiesce(e) => e.hint(),
             Self::StateDir { path, .. } => Some(format!(
                 "run it as the user that owns {}, e.g.: sudo -u maint maint …; or set state_dir",
                 path.display()
@@ -110,7 +117,7 @@ struct Trouble {
 impl Trouble {
     fn of(error: &(impl Diagnose + 'static)) -> Self {
         let class = error.class();
-        let message = crate::model::failure::chain(error);
+        let message = chain(error);
         let outcome = match class {
             Class::Interrupted => Outcome::Interrupted,
             Class::Unverifiable => Outcome::Unknown(message),
@@ -165,6 +172,7 @@ pub async fn run(
     let host_secret = secret::host(&stack.state_dir)?;
     let id = clock::run_id();
     let _locks = locks::take(&plan, &stack, id, cancel).await?;
+    let back = quiesce::recover(&stack.state_dir).await?;
     let dead = ledger.interrupt_dead(&job.name, started)?;
     let log_dir = journal::dir(&stack.state_dir, id);
     if let Some(slot) = plan.slot
@@ -178,18 +186,25 @@ pub async fn run(
     let ledger = Arc::new(std::sync::Mutex::new(ledger));
     let sink = journal::attach(&stack.state_dir, id, ledger.clone(), sink.clone())?;
     let run = Run { id, plan: &plan, stack, started, attempt, host_secret, ledger, sink, cancel: cancel.clone() };
-    run.announce(&dead);
+    run.announce(&dead, &back);
     let (trouble, set, outcome) = run.carry_out().await;
     run.end(trouble, set, outcome, log_dir)
 }
 
 impl Run<'_> {
-    fn announce(&self, dead: &[String]) {
+    fn announce(&self, dead: &[String], back: &quiesce::Recovery) {
         let steps = self.plan.chosen().map(|s| s.id.clone()).collect();
         let job = self.plan.job.name.clone();
         self.sink.emit(Event::RunStarted { run: self.id, job, attempt: self.attempt, steps });
         for id in dead {
             self.note("run", format!("the run {id} died without an end; it is marked as interrupted"));
+        }
+        for of_run in &back.recovered {
+            let names = of_run.containers.join(", ");
+            self.note("run", format!("{names}: brought back after the death of {}", of_run.ticket));
+        }
+        for error in &back.failed {
+            self.note("run", chain(error));
         }
     }
 
