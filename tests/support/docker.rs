@@ -2,6 +2,8 @@
 //!
 //! dockerd needs root. Images come from /bin/busybox by `docker import`; nothing is pulled.
 
+#![allow(dead_code, clippy::allow_attributes, reason = "every test file uses its own part")]
+
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -66,7 +68,7 @@ impl Engine {
         let start = Instant::now();
         while !self.try_docker(&["version"]).0 {
             let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-            assert!(start.elapsed() < Duration::from_secs(60), "dockerd did not come up:\n{log}");
+            assert!(start.elapsed() < Duration::from_secs(30), "dockerd did not come up:\n{log}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -157,7 +159,7 @@ fn spawn(dir: &Path) -> Child {
     let log = std::fs::File::create(dir.join("log")).unwrap();
     let at = |name: &str| dir.join(name).display().to_string();
     Command::new("setpriv")
-        .args(["--pdeath-signal", "TERM", "dockerd"])
+        .args(["--pdeathsig", "TERM", "dockerd"])
         .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
         .args(["--host", &format!("unix://{}", at("docker.sock")), "--group", "root"])
         .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"])

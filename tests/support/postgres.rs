@@ -1,7 +1,7 @@
 //! Real PostgreSQL clusters for tests: private, stopped when dropped, also on panic.
 
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests set their stage")]
-#![expect(dead_code, reason = "every test binary uses its own part")]
+#![allow(dead_code, clippy::allow_attributes, reason = "every test binary uses its own part")]
 
 use std::{
     collections::BTreeMap,

@@ -275,22 +275,29 @@ impl Docker {
 
 /// TERM, grace, KILL, grace; `Err` says why it may live on.
 async fn end(docker: &Docker, id: &str) -> Result<(), String> {
+    let inspect = async || docker.inspect_exec(id, "the program").await.map_err(|e| e.to_string());
+    // One that does not run and has no exit code has not begun yet, and will.
+    let has_ended = |found: &ExecInspectResponse| found.running == Some(false) && found.exit_code.is_some();
+    let mut why = String::from("it outlived SIGKILL");
     for signal in [Signal::TERM, Signal::KILL] {
-        let found = docker.inspect_exec(id, "the program").await.map_err(|e| e.to_string())?;
-        if found.running == Some(false) {
-            return Ok(());
-        }
-        send(docker, &found, signal).await?;
+        let mut sent = false;
         let deadline = tokio::time::Instant::now() + GRACE;
         while tokio::time::Instant::now() < deadline {
-            let found = docker.inspect_exec(id, "the program").await.map_err(|e| e.to_string())?;
-            if found.running == Some(false) {
+            let found = inspect().await?;
+            if has_ended(&found) {
                 return Ok(());
+            }
+            if !sent && found.running == Some(true) {
+                // One that begins just now is not in its place yet.
+                match send(docker, &found, signal).await {
+                    Ok(()) => sent = true,
+                    Err(error) => why = error,
+                }
             }
             tokio::time::sleep(POLL).await;
         }
     }
-    Err("it outlived SIGKILL".into())
+    Err(why)
 }
 
 /// Sends a signal to the program: from this host, else from within its container.

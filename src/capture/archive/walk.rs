@@ -194,7 +194,9 @@ impl<'a> Walker<'a> {
         }
         self.writer.bare(&entry, None)?;
         let listing = dir.list().map_err(|e| self.error("listing", e))?;
-        let (path, shown) = (self.path.len(), self.shown.len());
+        // What is in `.` has no prefix.
+        let path = if self.path == b"." { 0 } else { self.path.len() };
+        let shown = self.shown.len();
         self.levels.push(Level { dir, listing, next: 0, path, shown });
         Ok(Some(Look::Done))
     }
@@ -283,9 +285,7 @@ fn is_swapped(error: &io::Error) -> bool {
 }
 
 fn join(path: &mut Vec<u8>, name: &[u8]) {
-    if path == b"." {
-        path.clear();
-    } else if !path.ends_with(b"/") {
+    if !path.is_empty() && !path.ends_with(b"/") {
         path.push(b'/');
     }
     path.extend_from_slice(name);
