@@ -1,6 +1,6 @@
 //! Trees: what GNU tar restores from an archive is the source, and no fault goes by in silence.
 
-#![expect(clippy::disallowed_methods, reason = "tests set their stage")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests set their stage")]
 
 #[path = "archive/faults.rs"]
 mod faults;

@@ -1,6 +1,6 @@
 //! The Docker adapter and the capture of volumes, against a real engine.
 
-#![expect(clippy::disallowed_methods, reason = "tests set their stage")]
+#![expect(clippy::unwrap_used, reason = "tests set their stage")]
 
 #[path = "support/docker.rs"]
 mod docker;

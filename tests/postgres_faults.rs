@@ -1,6 +1,6 @@
 //! What a dump does when something is wrong: a clear error with the object, nothing left, nobody kept waiting.
 
-#![expect(clippy::disallowed_methods, reason = "tests set their stage")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests set their stage")]
 
 use std::{
     fs,

@@ -1,5 +1,5 @@
 //! Runs of the real binary: what is published, what is left behind, how it exits, what the ledger says.
-#![expect(clippy::disallowed_methods, reason = "tests set their stage")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests set their stage")]
 
 use std::{
     fs,

@@ -1,5 +1,5 @@
 //! Every way in which a set can be wrong is found, named, and ends in exit code 3; what cannot be read in 4.
-#![expect(clippy::disallowed_methods, reason = "tests set their stage")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests set their stage")]
 
 use std::{
     fs,

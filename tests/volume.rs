@@ -1,5 +1,5 @@
 //! Volumes and the containers around them, by the real binary against a real engine.
-#![expect(clippy::disallowed_methods, reason = "tests set their stage")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests set their stage")]
 
 use std::{
     fs,
@@ -37,7 +37,10 @@ fn volume(engine: &Engine, name: &str) -> PathBuf {
 fn extract(set: &Path) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let restore = fs::read_to_string(set.join("RESTORE.md")).unwrap();
-    let line = restore.lines().find(|l| l.contains(" | tar -x") && l.ends_with("-C restored-vol")).unwrap_or_else(|| panic!("{restore}"));
+    let line = restore
+        .lines()
+        .find(|l| l.contains(" | tar -x") && l.ends_with("-C restored-vol"))
+        .unwrap_or_else(|| panic!("{restore}"));
     let line = line.replace("-C restored-vol", &format!("-C {}", dir.path().display()));
     let ended = Command::new("sh").args(["-c", &line]).current_dir(set).status().unwrap();
     assert!(ended.success(), "{line}");
@@ -84,7 +87,18 @@ fn containers_that_ran_are_quiet_meanwhile_and_run_again() {
     engine.run("q-app", &["--volume", "quiet:/data", "--label", "role=q"]);
     engine.run("q-side", &["--label", "role=q"]);
     engine.run("q-paused", &[]);
-    engine.docker(&["create", "--name", "q-never", "--label", "role=q", "--network", "none", docker::IMAGE, "sleep", "9"]);
+    engine.docker(&[
+        "create",
+        "--name",
+        "q-never",
+        "--label",
+        "role=q",
+        "--network",
+        "none",
+        docker::IMAGE,
+        "sleep",
+        "9",
+    ]);
     let (before, side) = (engine.started("q-app"), engine.started("q-side"));
     let project = project(&engine);
     let step = "volume_archive = { volume = \"quiet\", stop = [\"role=q\"], pause = [\"q-paused\"], stop_timeout = 1 }";
@@ -96,7 +110,10 @@ fn containers_that_ran_are_quiet_meanwhile_and_run_again() {
     assert!(engine.started("q-app") != before && engine.started("q-side") != side);
     let set = project.at("backups").join(&project.sets()[0]);
     let quiesced = manifest(&set)["artifacts"][0]["source"]["quiesced"].to_string();
-    assert!(["q-app", "q-side", "q-paused"].iter().all(|n| quiesced.contains(n)) && !quiesced.contains("q-never"), "{quiesced}");
+    assert!(
+        ["q-app", "q-side", "q-paused"].iter().all(|n| quiesced.contains(n)) && !quiesced.contains("q-never"),
+        "{quiesced}"
+    );
     assert_eq!(names(&project.at("state/journals")), Vec::<String>::new());
 }
 
@@ -161,7 +178,10 @@ fn where_the_guard_died_too_recover_brings_back() {
     fs::File::create(mountpoint.join("holes")).unwrap().set_len(1 << 41).unwrap();
     engine.run("both-app", &[]);
     let project = project(&engine);
-    project.backup_job("both", &[("v", "volume_archive = { volume = \"both\", stop = [\"both-app\"], stop_timeout = 1 }")]);
+    project.backup_job(
+        "both",
+        &[("v", "volume_archive = { volume = \"both\", stop = [\"both-app\"], stop_timeout = 1 }")],
+    );
     let mut child = project.start(&["run", "both"]);
     engine.wait_for("both-app", "exited", BACK_WITHIN);
     // As when the host loses power: everybody of ours is gone at once.
@@ -184,10 +204,17 @@ fn a_live_database_directory_is_refused_unless_its_container_is_stopped() {
     let project = project(&engine);
     project.backup_job("live", &[("v", "volume_archive = { volume = \"pg\" }")]);
     project.backup_job("api", &[("v", "volume_archive = { volume = \"pg\", read = \"api\" }")]);
-    project.backup_job("quiet", &[("v", "volume_archive = { volume = \"pg\", stop = [\"pg-server\"], stop_timeout = 1 }")]);
+    project.backup_job(
+        "quiet",
+        &[("v", "volume_archive = { volume = \"pg\", stop = [\"pg-server\"], stop_timeout = 1 }")],
+    );
     for job in ["live", "api"] {
         let ended = project.maint(&["run", job]).code(1);
-        assert!(ended.stdout.contains("PostgreSQL data directory") && ended.stdout.contains("pg-server"), "{}", ended.stdout);
+        assert!(
+            ended.stdout.contains("PostgreSQL data directory") && ended.stdout.contains("pg-server"),
+            "{}",
+            ended.stdout
+        );
     }
     project.maint(&["run", "quiet"]).code(0);
     assert_eq!(engine.state("pg-server"), "running");

@@ -37,7 +37,7 @@ impl From<usize> for Segment {
 
 /// `place!["step", 0, "do"]`
 macro_rules! place {
-    ($($segment:expr),* $(,)?) => { vec![$($crate::config::document::Segment::from($segment)),*] };
+    ($($segment:expr),* $(,)?) => { [$($crate::config::document::Segment::from($segment)),*] };
 }
 pub(super) use place;
 
@@ -230,7 +230,7 @@ fn remove_in(value: &mut DeValue<'_>, path: &[Segment]) {
     match (value, path) {
         (DeValue::Table(table), _) => remove(table, path),
         (DeValue::Array(array), [Segment::Index(index), rest @ ..]) => {
-            if let (Some(item), false) = (array.iter_mut().nth(*index), rest.is_empty()) {
+            if let (Some(item), false) = (array.get_mut(*index), rest.is_empty()) {
                 remove_in(item.get_mut(), rest);
             } else {
                 *array = array.iter().enumerate().filter(|(i, _)| i != index).map(|(_, v)| v.clone()).collect();

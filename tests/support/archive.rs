@@ -9,7 +9,7 @@ use std::{
 use maint::{
     capture::archive::{self, ArchiveError, CapturedTree, Patterns, TreeRequest, TreeRoot},
     model::{
-        contents::{Codec, ContentsKind, EntryKind, EntryLine, Line},
+        contents::{Codec, ContentsKind, EntryLine, Line},
         event::{EventSink, StepEvents},
         failure::{Diagnose, chain},
     },

@@ -2,7 +2,13 @@
 //!
 //! dockerd needs root. Images come from /bin/busybox by `docker import`; nothing is pulled.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "every test file uses its own part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::allow_attributes,
+    reason = "every test file uses its own part"
+)]
 
 use std::{
     path::{Path, PathBuf},

@@ -1,25 +1,24 @@
 //! Runs a `postgres_dump` step against a test cluster, and looks at what it leaves.
 
+#![expect(clippy::unwrap_used, reason = "tests set their stage")]
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use maint::{
     adapters::clock,
     model::{
-        contents::Line,
-        event::{Event, EventSink, StepEvents},
+        event::{EventSink, StepEvents},
         failure::{Class, Diagnose, chain},
         secret::Secret,
         stack::PostgresServer,
     },
     steps::{Step, StepContext, StepError, StepReport},
-    stream::contents::ContentsReader,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -54,15 +53,6 @@ impl Stage {
         Self { _dir: dir, context }
     }
 
-    /// Keeps what the step tells.
-    pub fn listen(&mut self) -> Arc<std::sync::Mutex<Vec<Event>>> {
-        let heard = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let keep = Arc::clone(&heard);
-        let sink = EventSink::new(move |event| keep.lock().unwrap().push(event));
-        self.context.events = StepEvents::new(sink, self.context.step.clone());
-        heard
-    }
-
     /// Runs the step with these parameters (TOML, without `server`).
     pub async fn run(&self, parameters: &str) -> Result<StepReport, StepError> {
         let text = format!("[postgres_dump]\nserver = \"production\"\n{parameters}\n");
@@ -79,25 +69,12 @@ impl Stage {
         (error.class(), chain(&error) + &hint)
     }
 
-    pub fn path(&self, file: &str) -> PathBuf {
-        self.context.staging.join(file)
-    }
-
     /// The files in staging, by name.
     pub fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.context.staging).unwrap();
         let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
-    }
-
-    /// The plain text of a packed dump.
-    pub fn plain(&self, file: &str) -> Vec<u8> {
-        zstd::decode_all(&fs::read(self.path(file)).unwrap()[..]).unwrap()
-    }
-
-    pub fn contents(&self, file: &str) -> Vec<Line> {
-        ContentsReader::open(&self.path(file)).unwrap().map(Result::unwrap).collect()
     }
 }
 

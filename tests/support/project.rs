@@ -1,5 +1,11 @@
 //! A project of its own for a test: configuration, jobs, a tree to archive, and the real binary.
-#![allow(dead_code, clippy::allow_attributes, reason = "every test file uses its own part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::allow_attributes,
+    reason = "every test file uses its own part"
+)]
 
 use std::{
     fs,

@@ -1,5 +1,11 @@
 //! A real published set with a dump, globals and a tree; made once, copied for each test that damages it.
-#![allow(dead_code, clippy::allow_attributes, reason = "every test file uses its own part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::allow_attributes,
+    reason = "every test file uses its own part"
+)]
 
 use std::{fs, path::PathBuf, process::Command, sync::OnceLock};
 

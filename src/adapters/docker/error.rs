@@ -50,10 +50,7 @@ impl Diagnose for DockerError {
             Self::Host { .. } => Class::Usage,
             Self::Unreachable { .. } => Class::Retryable,
             Self::Cancelled { .. } => Class::Interrupted,
-            Self::Request { source, .. } => match source {
-                Engine::RequestTimeoutError => Class::Retryable,
-                _ => Class::Failed,
-            },
+            Self::Request { source: Engine::RequestTimeoutError, .. } => Class::Retryable,
             _ => Class::Failed,
         }
     }
