@@ -159,6 +159,38 @@ fn completions_and_pages_are_made() {
     assert!(project::names(&dir).contains(&"maint-run.1".to_owned()), "{:?}", project::names(&dir));
 }
 
+#[test]
+fn jobs_and_plan_show_when() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let project = Project::new("");
+    for name in ["maint.toml", "jobs/monthly-backup.toml"] {
+        project.write(name, &fs::read_to_string(root.join(name)).unwrap());
+    }
+    let jobs = project.maint(&["jobs"]).code(0).stdout;
+    assert!(jobs.contains("monthly-backup") && jobs.contains("0 1 * * SUN#1") && jobs.contains("Sun 20"), "{jobs}");
+    let json: serde_json::Value = serde_json::from_str(&project.maint(&["jobs", "--json"]).code(0).stdout).unwrap();
+    let next = json["next"].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap();
+    let local = next.with_timezone(&chrono_tz::Europe::Berlin).format("%a %H:%M").to_string();
+    assert_eq!(local, "Sun 01:00");
+    let plan = project.maint(&["plan", "monthly-backup"]).code(0).stdout;
+    assert_eq!(plan.matches("Sun 20").count(), 3, "{plan}");
+    assert!(plan.contains("1. db") && plan.contains("6. publish it as"), "{plan}");
+}
+
+#[test]
+fn help_has_examples() {
+    let project = Project::new("");
+    insta::assert_snapshot!(project.maint(&["--help"]).code(0).stdout);
+    for command in
+        ["demo", "run", "jobs", "plan", "check", "doctor", "recover", "runs", "backups", "verify", "generate"]
+    {
+        let help = project.maint(&[command, "--help"]).code(0).stdout;
+        assert!(help.contains("Examples:"), "{command}: {help}");
+    }
+    let nothing = project.maint(&[]).code(2);
+    assert!(nothing.stderr.contains("Usage:"), "{}", nothing.stderr);
+}
+
 const VALID: &str = "description = \"x\"\nschedule = \"0 1 * * SUN#1\"\n[backup]\nseries = \"m\"\nperiod = \"month\"\n\
                      [[step]]\nid = \"db\"\ndo.postgres_dump = { server = \"production\", databases = [\"a\"] }\n";
 

@@ -39,9 +39,10 @@ fn extract(set: &Path) -> tempfile::TempDir {
     let restore = fs::read_to_string(set.join("RESTORE.md")).unwrap();
     let line = restore
         .lines()
-        .find(|l| l.contains(" | tar -x") && l.ends_with("-C restored-vol"))
+        .find(|l| l.contains(" | tar -x") && l.contains("-C /var/tmp/restored-v-"))
         .unwrap_or_else(|| panic!("{restore}"));
-    let line = line.replace("-C restored-vol", &format!("-C {}", dir.path().display()));
+    let (command, _) = line.split_once(" -C ").unwrap();
+    let line = format!("{command} -C {}", dir.path().display());
     let ended = Command::new("sh").args(["-c", &line]).current_dir(set).status().unwrap();
     assert!(ended.success(), "{line}");
     dir

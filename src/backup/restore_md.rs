@@ -123,12 +123,14 @@ fn quoted_role(name: &str) -> String {
 fn database(text: &mut String, number: usize, artifact: &Artifact) {
     let Source::PostgresDatabase(facts) = &artifact.source else { return };
     let name = shell(&facts.database);
+    // Every server has this one from birth, so that clients have something to connect to.
+    let create = if facts.database == "postgres" { "dropdb --maintenance-db=template1 postgres\n" } else { "" };
     let options: String = facts.createdb_options.iter().map(|o| format!(" {}", shell(o))).collect();
     let _ = writeln!(
         text,
         "\n## {number}. The database `{}`\n\n\
          {}, {}{} in {} of SQL. Take another name in place of {name} to restore beside a living database.\n\n\
-         ```\ncreatedb -T template0{options} {name}\n\
+         ```\n{create}createdb --maintenance-db=template1{options} -- {name}\n\
          {} | psql -X -q -v ON_ERROR_STOP=1 -d {name}",
         facts.database,
         count(artifact.counts.tables.unwrap_or(0), "table"),
@@ -152,11 +154,14 @@ fn database(text: &mut String, number: usize, artifact: &Artifact) {
 
 fn tree(text: &mut String, number: usize, artifact: &Artifact) {
     let options = gnu_tar_options();
-    let (what, place) = match &artifact.source {
-        Source::Files { paths, root } => (format!("The files {} (of {root})", paths.join(", ")), "restored".to_owned()),
-        Source::Volume { name, .. } => (format!("The Docker volume `{name}`"), shell(&format!("restored-{name}"))),
+    let what = match &artifact.source {
+        Source::Files { paths, root } => format!("The files {} (of {root})", paths.join(", ")),
+        Source::Volume { name, .. } => format!("The Docker volume `{name}`"),
         _ => return,
     };
+    // Outside the set: a set with something more in it would not verify any more.
+    let stem = artifact.packed.file.split(".tar").next().unwrap_or("tree");
+    let place = shell(&format!("/var/tmp/restored-{stem}"));
     let _ = writeln!(
         text,
         "\n## {number}. {what}\n\n\

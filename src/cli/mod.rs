@@ -79,11 +79,21 @@ pub fn main() -> ExitCode {
             return code.into();
         }
     };
+    trace();
     let exit = match dispatch(cli) {
         Ok(exit) => exit,
         Err(failure) => failure.print(),
     };
     exit.into()
+}
+
+/// What happens inside goes to stderr: warnings, or what `MAINT_LOG` asks for (`debug`, `maint::adapters=trace`).
+fn trace() {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing::Level::WARN.into())
+        .with_env_var("MAINT_LOG")
+        .from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
 }
 
 /// Runs a parsed command.

@@ -62,12 +62,7 @@ impl StepKind for PostgresDump {
 
     fn problems(&self, stack: &Stack) -> Vec<Problem> {
         let mut problems = self.compression.problems();
-        if !stack.postgres.contains_key(&self.server) {
-            let known: Vec<_> = stack.postgres.keys().map(String::as_str).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            let message = format!("there is no [postgres.{}] in maint.toml; it has: {known}", self.server);
-            problems.push(Problem { key: "server", message });
-        }
+        problems.extend(super::unknown_server(stack, &self.server));
         if let Some(message) = self.list_problem() {
             problems.push(Problem { key: "databases", message });
         }
