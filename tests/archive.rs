@@ -6,6 +6,8 @@
 mod faults;
 #[path = "archive/formats.rs"]
 mod formats;
+#[path = "../fuzz/src/tar.rs"]
+mod fuzzed;
 #[path = "archive/step.rs"]
 mod step;
 #[path = "support/archive.rs"]
@@ -59,4 +61,16 @@ fn a_path_that_is_missing_or_a_link_fails() {
     assert!(message(&link).contains("is a symbolic link"), "{}", message(&link));
     fs::remove_file(stage.out.join("link")).unwrap();
     assert!(is_empty(&stage.out));
+}
+
+#[test]
+fn a_tree_at_the_top_keeps_its_names() {
+    let stage = stage();
+    tree::plant(&stage.source);
+    let mut request = request(&stage.source);
+    request.roots[0].name = ".".into();
+    capture(&request, &stage.out).unwrap();
+    extract(&plain(&stage.out), &stage.restored);
+    let differences = tree::differences(&tree::snapshot(&stage.source), &tree::snapshot(&stage.restored));
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }

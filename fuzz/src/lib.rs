@@ -1,3 +1,4 @@
-//! What the fuzz targets check; tests/dump_reader.rs replays the corpus with the same code.
+//! What the fuzz targets check; tests/dump_reader.rs and tests/archive.rs replay the corpora with the same code.
 
 pub mod splits;
+pub mod tar;

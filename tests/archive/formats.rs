@@ -10,6 +10,7 @@ use maint::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    fuzzed,
     support::{artifact, capture, events, extract, is_empty, listed, message, plain, read_back, request, stage},
     tree,
 };
@@ -147,4 +148,17 @@ fn a_foreign_stream_that_is_cut_or_leads_out_leaves_nothing() {
     let refused = rewrite(&out.stdout, None, &stage.out).unwrap_err();
     assert!(message(&refused).contains("leads out of the archive"), "{}", message(&refused));
     assert!(is_empty(&stage.out));
+}
+
+/// The fuzz corpus is replayed, so that what was found once stays found.
+#[test]
+fn the_fuzz_corpus_passes() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/tar_reader");
+    let files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+    assert!(files.len() >= 5, "{dir} holds {} files", files.len());
+    for file in &files {
+        for size in [1, 7, 255] {
+            fuzzed::same_in_any_pieces(&file[1..], size);
+        }
+    }
 }

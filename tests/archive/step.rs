@@ -60,7 +60,7 @@ fn paths_keep_their_names_below_the_root() {
     fs::write(stage.source.join("deploy/ssl/key.pem"), b"key").unwrap();
     let report = run(&stage, r#"{ paths = ["deploy/ssl", "deploy/config/"], exclude = ["*.log"] }"#).unwrap();
     assert_eq!(report.outcome, Outcome::Ok);
-    assert!(report.summary.starts_with("2 files in 4 entries, 12 B packed to "), "{}", report.summary);
+    assert!(report.summary.starts_with("2 files under 4 names, 12 B packed to "), "{}", report.summary);
     let artifact = &report.artifacts[0];
     assert_eq!(
         (artifact.packed.file.as_str(), artifact.contents.file.as_str()),

@@ -75,8 +75,8 @@ impl<'a> TreeWriter<'a> {
 
     /// Something to look at.
     pub(super) fn warn(&mut self, text: String) {
-        self.events.note(text.clone());
         if self.warnings.len() < MAX_WARNINGS {
+            self.events.note(text.clone());
             self.warnings.push(text);
         } else {
             self.more_warnings += 1;

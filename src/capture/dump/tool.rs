@@ -163,7 +163,8 @@ impl Dump {
     pub(in crate::capture) fn stderr(&self) -> String {
         match self {
             Self::Host(running, _) => running.stderr(),
-            Self::Container(running) => running.stderr(),
+            // Where the password came by stdin, libpq's prompt stands before everything else.
+            Self::Container(running) => running.stderr().trim_start_matches("Password: ").to_owned(),
         }
     }
 

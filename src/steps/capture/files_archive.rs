@@ -198,9 +198,9 @@ impl StepKind for FilesArchive {
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
         let summary = format!(
-            "{} in {}, {} packed to {}",
+            "{} under {}, {} packed to {}",
             count(captured.counts.files.unwrap_or(0), "file"),
-            count(captured.counts.entries.unwrap_or(0), "entry").replace("entrys", "entries"),
+            count(captured.counts.entries.unwrap_or(0), "name"),
             ByteSize(captured.file_bytes),
             ByteSize(captured.packed.packed.bytes),
         );
