@@ -25,6 +25,8 @@ use crate::model::failure::{Class, Diagnose};
 const GRACE: Duration = Duration::from_secs(5);
 /// How much of a child's stderr an error carries: the last lines say what happened.
 const STDERR_TAIL_LINES: usize = 20;
+/// The largest pipe that an unprivileged process may have by default (pipe(7)).
+const PIPE_BYTES: usize = 1 << 20;
 /// How much of a child's stdout [`output`] takes.
 const OUTPUT_LIMIT: u64 = 4 << 20;
 
@@ -289,6 +291,8 @@ pub fn stream(invocation: &Invocation) -> Result<(Running, OwnedFd), ProcessErro
         Some(Err(source)) => return Err(ProcessError::Read { program, source }),
         None => return Err(ProcessError::Read { program, source: io::Error::other("no stdout") }),
     };
+    // A wider pipe means fewer switches between writer and reader; where the kernel grants none, it works as well.
+    let _ = rustix::pipe::fcntl_setpipe_size(&stdout, PIPE_BYTES);
     if let Some(stderr) = running.child.stderr.take() {
         running.stderr_reader = Some(keep_tail(stderr, running.stderr.clone()));
     }
