@@ -53,7 +53,8 @@ pub(super) fn table(heading: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(heading.iter().map(|h| faint(h)).collect::<Vec<_>>());
+    // Plain: escapes would count as width.
+    table.set_header(heading.to_vec());
     table
 }
 

@@ -111,7 +111,11 @@ fn find(given: &Path, global: &Global) -> Result<PathBuf, Failure> {
 fn print(dir: &Path, report: &SetReport) {
     println!("{}: verifying to the level \"{}\"", dir.display(), report.level);
     for checked in &report.checked {
-        println!("  {} {}  {}", output::good("✓"), checked.file, output::faint(&checked.checks.join(" · ")));
+        let (first, more) = checked.checks.split_first().map_or(("", [].as_slice()), |(f, m)| (f.as_str(), m));
+        println!("  {} {:<34} {}", output::good("✓"), checked.file, output::faint(first));
+        for check in more {
+            println!("    {:<34} {}", "", output::faint(check));
+        }
     }
     for finding in &report.findings {
         let mark = if finding.unknown { output::warn("?") } else { output::bad("✗") };
