@@ -1,11 +1,11 @@
 //! The Docker adapter and the capture of volumes, against a real engine.
 
-#![expect(clippy::unwrap_used, reason = "tests set their stage")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests set their stage")]
 
 #[path = "support/docker.rs"]
 mod docker;
 
-use std::{io::Read, time::Duration};
+use std::{io::Read, os::unix::fs::PermissionsExt, process::Command, time::Duration};
 
 use docker::Engine;
 use maint::{
@@ -151,4 +151,63 @@ async fn an_engine_that_is_not_there_says_what_to_do() {
     let refused = Docker::connect(&format!("unix://{}", nobody.display())).await.unwrap_err();
     assert!(matches!(refused, DockerError::Unreachable { .. }), "{refused:?}");
     assert_eq!(Docker::connect("tcp://127.0.0.1:2375").await.unwrap_err().class(), Class::Usage);
+}
+
+/// Set in a child of this test that runs as nobody: the engine's address.
+const AS_NOBODY: &str = "MAINT_TEST_ENGINE_AS_NOBODY";
+
+/// Runs one of these tests as nobody, from a copy of this program that nobody may read.
+fn as_nobody(test: &str, host: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |path: &std::path::Path| std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    let program = dir.path().join("tests");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    open(dir.path());
+    open(&program);
+    let output = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(&program)
+        .args(["--exact", test, "--nocapture"])
+        .env(AS_NOBODY, host)
+        .current_dir("/")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_may_not_signal_a_program_ends_it_from_within() {
+    if let Ok(host) = std::env::var(AS_NOBODY) {
+        let docker = Docker::connect(&host).await.unwrap();
+        let cancel = CancellationToken::new();
+        let (mut running, _stdout) = docker.exec_stream(&shell("within", "exec sleep 4712")).await.unwrap();
+        cancel.cancel();
+        let error = running.wait(&cancel).await.unwrap_err();
+        assert_eq!(error.class(), Class::Interrupted, "{error:?}");
+        return;
+    }
+    let engine = Engine::shared();
+    engine.run("within", &[]);
+    let socket = engine.socket();
+    let dir = socket.parent().unwrap();
+    std::fs::set_permissions(dir, PermissionsExt::from_mode(0o711)).unwrap();
+    std::fs::set_permissions(&socket, PermissionsExt::from_mode(0o666)).unwrap();
+    as_nobody("a_user_who_may_not_signal_a_program_ends_it_from_within", &engine.host());
+    assert!(!engine.docker(&["exec", "within", "ps"]).contains("4712"));
+}
+
+#[tokio::test]
+async fn a_user_without_permission_is_told_how_to_get_it() {
+    if let Ok(host) = std::env::var(AS_NOBODY) {
+        let error = Docker::connect(&host).await.unwrap_err();
+        assert!(matches!(error, DockerError::Denied { .. }), "{error:?}");
+        assert!(error.hint().unwrap().contains("usermod -aG docker"));
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let socket = dir.path().join("docker.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::fs::set_permissions(&socket, PermissionsExt::from_mode(0o600)).unwrap();
+    as_nobody("a_user_without_permission_is_told_how_to_get_it", &format!("unix://{}", socket.display()));
 }

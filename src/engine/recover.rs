@@ -12,7 +12,10 @@ use crate::{
         lock::{Lock, LockError},
     },
     backup::staging,
-    capture::quiesce::{self, QuiesceError, Recovered, Ticket},
+    capture::{
+        quiesce::{self, QuiesceError, Recovered},
+        volume,
+    },
     engine::run::job_lock,
     model::{
         failure::{Class, Diagnose, chain},
@@ -133,15 +136,7 @@ async fn helpers(stack: &Stack, act: bool, found: &mut Recovery) -> Result<(), D
         return Ok(());
     }
     let docker = Docker::connect(&stack.docker.host).await?;
-    let journals = quiesce::directory(&stack.state_dir);
-    for label in docker.helpers(&stack.state_dir.display().to_string()).await? {
-        // A lock that is held, or cannot be asked, leaves the helper alone.
-        let Ok(_dead) = Ticket::take_over(&journals, &label.owner) else { continue };
-        if act {
-            docker.remove_helpers(&label).await?;
-        }
-        found.helpers.push(label.owner);
-    }
+    found.helpers = volume::sweep_helpers(&docker, &stack.state_dir, act).await?;
     Ok(())
 }
 

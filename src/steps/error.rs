@@ -2,7 +2,9 @@
 
 use crate::{
     adapters::files::FileError,
-    capture::{archive::ArchiveError, dump::DumpError, globals::GlobalsError, volume::VolumeError},
+    capture::{
+        archive::ArchiveError, dump::DumpError, globals::GlobalsError, quiesce::QuiesceError, volume::VolumeError,
+    },
     model::failure::{Class, Diagnose},
 };
 
@@ -22,6 +24,11 @@ pub enum StepError {
 }
 
 impl StepError {
+    /// Whether it tells of harm that somebody has to mend, and so must be heard even where the run was to end anyway.
+    pub fn is_harm(&self) -> bool {
+        matches!(self, Self::Volume(VolumeError::Quiesce(QuiesceError::NotBack { .. })))
+    }
+
     fn inner(&self) -> &dyn Diagnose {
         match self {
             Self::Dump(e) => e,

@@ -4,16 +4,14 @@ use std::{path::Path, time::Duration};
 
 use super::{
     QuiesceError,
+    down::{Down, Still},
     journal::{self, Entry, How, Journal, Ticket},
 };
-use crate::{
-    adapters::{
-        clock,
-        docker::{Docker, DockerError, State},
-        files,
-        lock::LockError,
-    },
-    model::failure::{Class, Diagnose},
+use crate::adapters::{
+    clock,
+    docker::{Docker, DockerError, State},
+    files,
+    lock::LockError,
 };
 
 const POLL: Duration = Duration::from_millis(100);
@@ -92,35 +90,14 @@ pub(super) async fn bring_all_back(docker: &Docker, journal: &Journal, caller: C
     let (held, others): (Vec<&Entry>, Vec<&Entry>) = journal.containers.iter().rev().partition(|entry| entry.held);
     for entry in held.into_iter().chain(others) {
         if let Err(error) = bring_back(docker, journal, entry, caller).await {
-            down.push((entry.name.clone(), entry.how));
+            let removed = matches!(error, QuiesceError::Docker(DockerError::NoSuchContainer { .. }));
+            down.push(Still { name: entry.name.clone(), how: entry.how, removed });
             first.get_or_insert(error);
         }
     }
     match first {
         None => Ok(()),
         Some(first) => Err(QuiesceError::NotBack { down: Down(down), first: Box::new(first), after: None }),
-    }
-}
-
-/// Containers that are still stopped or paused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Down(pub Vec<(String, How)>);
-
-impl Down {
-    /// What brings them back by hand.
-    pub fn command(&self) -> String {
-        let of = |how| self.0.iter().filter(|(_, h)| *h == how).map(|(name, _)| name.as_str()).collect::<Vec<_>>();
-        let (stopped, paused) = (of(How::Stop), of(How::Pause));
-        let start = (!stopped.is_empty()).then(|| format!("docker start {}", stopped.join(" ")));
-        let unpause = (!paused.is_empty()).then(|| format!("docker unpause {}", paused.join(" ")));
-        [start, unpause].into_iter().flatten().collect::<Vec<_>>().join(" && ")
-    }
-}
-
-impl std::fmt::Display for Down {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
-        f.write_str(&names.join(", "))
     }
 }
 
@@ -132,29 +109,54 @@ pub async fn after_death(path: &Path) -> Result<Option<Recovered>, QuiesceError>
     let (dir, id) = journal::ticket_of(path).ok_or_else(|| QuiesceError::NoJournal { path: path.to_owned() })?;
     let start = clock::monotonic();
     loop {
-        let tried = one_journal(&dir, &id, true).await;
-        let again = matches!(&tried, Err(error) if error.class() != Class::Usage);
-        if !again || start.elapsed() > GUARD_TRIES_FOR {
+        let tried = one_journal(&dir, &id, By::Guard).await;
+        let hopeless = match &tried {
+            Ok(_) => true,
+            Err(QuiesceError::NotBack { down, .. }) => down.0.iter().all(|still| still.removed),
+            Err(_) => false,
+        };
+        if hopeless || start.elapsed() > GUARD_TRIES_FOR {
             return tried;
         }
         tokio::time::sleep(GUARD_PAUSE).await;
     }
 }
 
+/// Who brings back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// The dead run's guard, whom nobody hears.
+    Guard,
+    /// A command that tells what it finds.
+    Other,
+}
+
+/// Takes removed containers off a journal, once somebody was told: nothing can start them any more.
+fn forget_removed(path: &Path, mut journal: Journal, error: &QuiesceError) -> Result<(), QuiesceError> {
+    let QuiesceError::NotBack { down, .. } = error else { return Ok(()) };
+    journal.containers.retain(|entry| down.0.iter().any(|still| still.name == entry.name && !still.removed));
+    if journal.containers.is_empty() { Ok(files::remove_file(path)?) } else { journal.write(path) }
+}
+
 /// Brings back the containers of one dead capture. `None`: there is no journal any more.
-async fn one_journal(dir: &Path, id: &str, guard: bool) -> Result<Option<Recovered>, QuiesceError> {
+async fn one_journal(dir: &Path, id: &str, by: By) -> Result<Option<Recovered>, QuiesceError> {
     let ticket = Ticket::take_over(dir, id)?;
     let path = ticket.journal();
     let Some(mut journal) = Journal::read(&path)? else { return Ok(None) };
     let docker = Docker::connect(&journal.docker_host).await?;
-    bring_all_back(&docker, &journal, Caller::Dead).await?;
-    if guard {
+    if let Err(error) = bring_all_back(&docker, &journal, Caller::Dead).await {
+        if by == By::Other {
+            forget_removed(&path, journal, &error)?;
+        }
+        return Err(error);
+    }
+    if by == By::Guard {
         journal.back = Some(clock::now());
         journal.write(&ticket.brought_back())?;
     }
     files::remove_file(&path)?;
     let containers = journal.containers.into_iter().map(|entry| entry.name).collect();
-    Ok(Some(Recovered { ticket: id.to_owned(), containers, by_guard: guard }))
+    Ok(Some(Recovered { ticket: id.to_owned(), containers, by_guard: by == By::Guard }))
 }
 
 /// What dead captures left stopped, and what could not be brought back.
@@ -174,15 +176,17 @@ pub struct Recovery {
 /// When the journals cannot be listed; what fails with one of them stands in the answer.
 pub async fn recover(state_dir: &Path) -> Result<Recovery, QuiesceError> {
     let mut recovery = Recovery::default();
-    let (ids, notes) = journal::list(state_dir)?;
-    for id in ids {
-        match one_journal(&journal::directory(state_dir), &id, false).await {
+    let dir = journal::directory(state_dir);
+    let listing = journal::list(&dir)?;
+    // The lock of a capture that died without touching a container goes with its ticket.
+    for id in listing.journals.into_iter().chain(listing.locks) {
+        match one_journal(&dir, &id, By::Other).await {
             Ok(recovered) => recovery.recovered.extend(recovered),
             Err(QuiesceError::Lock(LockError::Held { .. })) => recovery.alive.push(id),
             Err(error) => recovery.failed.push(error),
         }
     }
-    for note in notes {
+    for note in listing.notes {
         recovery.recovered.extend(read_note(&note)?);
         files::remove_file(&note)?;
     }
@@ -195,16 +199,16 @@ pub async fn recover(state_dir: &Path) -> Result<Recovery, QuiesceError> {
 /// When a journal cannot be read.
 pub fn look(state_dir: &Path) -> Result<(Vec<Journal>, Vec<Recovered>), QuiesceError> {
     let dir = journal::directory(state_dir);
-    let (ids, notes) = journal::list(state_dir)?;
+    let listing = journal::list(&dir)?;
     let mut dead = Vec::new();
-    for id in ids {
+    for id in listing.journals {
         match Ticket::take_over(&dir, &id) {
             Ok(ticket) => dead.extend(Journal::read(&ticket.journal())?),
             Err(LockError::Held { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    let notes = notes.iter().map(|note| read_note(note)).collect::<Result<Vec<_>, _>>()?;
+    let notes = listing.notes.iter().map(|note| read_note(note)).collect::<Result<Vec<_>, _>>()?;
     Ok((dead, notes.into_iter().flatten().collect()))
 }
 

@@ -140,6 +140,23 @@ impl Ticket {
         &self.id
     }
 
+    /// The containers that other living captures keep quiet: their ticket's id, the container's id.
+    ///
+    /// # Errors
+    /// When a journal cannot be read.
+    pub fn held_by_others(&self) -> Result<Vec<(String, String)>, QuiesceError> {
+        let mut held = Vec::new();
+        for id in list(&self.dir)?.journals.into_iter().filter(|id| *id != self.id) {
+            // Whose lock is free is dead; what it stopped is what `recover` is for.
+            if let Err(LockError::Held { .. }) = Self::take_over(&self.dir, &id)
+                && let Some(journal) = Journal::read(&self.dir.join(format!("{id}{JOURNAL}")))?
+            {
+                held.extend(journal.containers.into_iter().map(|entry| (id.clone(), entry.id)));
+            }
+        }
+        Ok(held)
+    }
+
     /// Its journal's path, whether or not there is one.
     pub fn journal(&self) -> PathBuf {
         self.dir.join(format!("{}{JOURNAL}", self.id))
@@ -169,28 +186,39 @@ pub fn ticket_of(journal: &Path) -> Option<(PathBuf, String)> {
     Some((journal.parent()?.to_owned(), id.to_owned()))
 }
 
-/// The ids of all journals, and of all notes of guards, oldest run first.
+/// What stands in the directory of journals, oldest run first.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The ids of captures that have a journal.
+    pub journals: Vec<String>,
+    /// The ids of captures that have a lock and no journal: they live, or died without touching a container.
+    pub locks: Vec<String>,
+    /// Guards' notes.
+    pub notes: Vec<PathBuf>,
+}
+
+/// Lists the directory of journals; one that is not there is empty.
 ///
 /// # Errors
-/// When the directory cannot be read.
-pub fn list(state_dir: &Path) -> Result<(Vec<String>, Vec<PathBuf>), QuiesceError> {
-    let dir = directory(state_dir);
-    let unreadable = |e| files::FileError::new("listing", &dir, e);
-    let entries = match std::fs::read_dir(&dir) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
-        entries => entries.map_err(unreadable)?,
+/// When it cannot be read.
+pub fn list(dir: &Path) -> Result<Listing, QuiesceError> {
+    let mut listing = Listing::default();
+    let names = match files::list(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(listing),
+        names => names?,
     };
-    let (mut ids, mut notes) = (Vec::new(), Vec::new());
-    for entry in entries {
-        let name = entry.map_err(unreadable)?.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if let Some(id) = name.strip_suffix(JOURNAL).filter(|id| !id.starts_with('.')) {
-            ids.push(id.to_owned());
-        } else if name.ends_with(BROUGHT_BACK) && !name.starts_with('.') {
-            notes.push(dir.join(name));
+    for name in names {
+        let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else { continue };
+        if let Some(id) = name.strip_suffix(JOURNAL) {
+            listing.journals.push(id.to_owned());
+        } else if let Some(id) = name.strip_suffix(LOCK) {
+            listing.locks.push(id.to_owned());
+        } else if name.ends_with(BROUGHT_BACK) {
+            listing.notes.push(dir.join(name));
         }
     }
-    ids.sort();
-    notes.sort();
-    Ok((ids, notes))
+    listing.journals.sort();
+    listing.notes.sort();
+    listing.locks.retain(|id| listing.journals.binary_search(id).is_err());
+    Ok(listing)
 }

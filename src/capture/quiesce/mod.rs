@@ -6,6 +6,7 @@
 //! recover` and the next capture do.
 
 mod back;
+mod down;
 mod journal;
 mod order;
 
@@ -14,7 +15,8 @@ use std::{
     time::Duration,
 };
 
-pub use back::{Down, Recovered, Recovery, after_death, look, recover};
+pub use back::{Recovered, Recovery, after_death, look, recover};
+pub use down::{Down, Still};
 pub use journal::{Entry, How, Journal, Ticket, directory};
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +50,8 @@ pub enum QuiesceError {
     WouldBeRemoved { name: String },
     #[error("the container `{name}` is asked to be stopped and to be paused")]
     StopAndPause { name: String },
+    #[error("the container `{name}` is kept quiet by another capture, {ticket}")]
+    HeldByAnother { name: String, ticket: String },
     #[error("starting the guard that brings containers back; nothing was stopped")]
     Guard { source: ProcessError },
     #[error("{} is not a journal of a capture", path.display())]
@@ -80,6 +84,7 @@ impl Diagnose for QuiesceError {
             Self::Docker(e) => e.class(),
             Self::File(e) => e.class(),
             Self::Lock(e) => e.class(),
+            Self::HeldByAnother { .. } => Class::Locked,
             Self::Cancelled => Class::Interrupted,
             Self::NoJournal { .. } | Self::StopAndPause { .. } => Class::Usage,
             _ => Class::Failed,
@@ -91,6 +96,9 @@ impl Diagnose for QuiesceError {
             Self::Docker(e) => e.hint(),
             Self::File(e) => e.hint(),
             Self::Lock(e) => e.hint(),
+            Self::HeldByAnother { .. } => {
+                Some("give both jobs the same lock, so that one waits for the other; now: maint runs".into())
+            }
             Self::Guard { source } => source.hint(),
             Self::NoLabel { label } => Some(format!("see which have it: docker ps --all --filter label={label}")),
             Self::WouldBeRemoved { name } => Some(format!("pause it instead, or run it without --rm: {name}")),
@@ -153,7 +161,7 @@ pub struct Quiesced {
 /// When one cannot be found, stopped or paused. What was touched is back then, or the error is
 /// [`QuiesceError::NotBack`].
 pub async fn begin(docker: &Docker, wish: &Wish, capture: &Capture<'_>) -> Result<Quiesced, QuiesceError> {
-    let containers = select(docker, wish).await?;
+    let containers = select(docker, wish, capture.ticket).await?;
     let (run, step, path) = (capture.run, capture.step.clone(), capture.ticket.journal());
     let seconds = wish.stop_timeout.as_secs();
     let mut journal = Journal::new(run, step, docker.host().to_owned(), clock::now(), seconds);
@@ -196,7 +204,7 @@ impl QuiesceError {
 }
 
 /// The running containers that the wish names, dependents first.
-async fn select(docker: &Docker, wish: &Wish) -> Result<Vec<(Container, How)>, QuiesceError> {
+async fn select(docker: &Docker, wish: &Wish, ticket: &Ticket) -> Result<Vec<(Container, How)>, QuiesceError> {
     let mut chosen: Vec<(Container, How)> = Vec::new();
     let wanted = wish.stop.iter().map(|s| (s, How::Stop)).chain(wish.pause.iter().map(|s| (s, How::Pause)));
     for (selector, how) in wanted {
@@ -215,6 +223,12 @@ async fn select(docker: &Docker, wish: &Wish) -> Result<Vec<(Container, How)>, Q
                 Some(_) => {}
                 None => chosen.push((container, how)),
             }
+        }
+    }
+    // Who is quiet for somebody else comes back in the middle of this capture.
+    for (other, id) in ticket.held_by_others()? {
+        if let Some((container, _)) = chosen.iter().find(|(container, _)| container.id == id) {
+            return Err(QuiesceError::HeldByAnother { name: container.name.clone(), ticket: other });
         }
     }
     chosen.retain(|(container, _)| container.state == State::Running);

@@ -1,7 +1,5 @@
 //! Why a volume could not be captured.
 
-use std::path::PathBuf;
-
 use crate::{
     adapters::{docker::DockerError, lock::LockError},
     capture::{archive::ArchiveError, quiesce::QuiesceError},
@@ -24,8 +22,10 @@ pub enum VolumeError {
         writers.join(", ")
     )]
     LiveDatabase { volume: String, what: &'static str, marker: &'static str, writers: Vec<String> },
-    #[error("`exclude` and `may_change` need the mount point of the volume {volume}, and {} cannot be read", path.display())]
-    PatternsNeedMountPoint { volume: String, path: PathBuf },
+    #[error(
+        "`exclude` and `may_change` need the mount point, and the volume {volume} is read through the engine: {why}"
+    )]
+    PatternsNeedMountPoint { volume: String, why: String },
 }
 
 impl Diagnose for VolumeError {
@@ -49,7 +49,7 @@ impl Diagnose for VolumeError {
                 "dump the database instead (do.postgres_dump), or stop its container during the capture: stop = {writers:?}"
             )),
             Self::PatternsNeedMountPoint { .. } => {
-                Some("let the user that runs maint read it, or remove the patterns".into())
+                Some("remove the patterns, or let maint read the mount point where that is what it lacks".into())
             }
         }
     }

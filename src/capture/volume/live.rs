@@ -10,6 +10,7 @@ const MARKERS: &[(&str, &str)] = &[
     ("PG_VERSION", "a PostgreSQL data directory"),
     ("data/PG_VERSION", "a PostgreSQL data directory"),
     ("pgdata/PG_VERSION", "a PostgreSQL data directory"),
+    ("18/docker/PG_VERSION", "a PostgreSQL data directory"),
     ("ibdata1", "a MySQL or MariaDB data directory"),
     ("WiredTiger", "a MongoDB data directory"),
     ("appendonlydir", "a Redis append-only log"),

@@ -39,6 +39,10 @@ const LOST_BY_API: &[&str] = &[
     "user extended attributes and POSIX ACLs",
     "holes of sparse files: they are stored as zeros",
     "sockets",
+    "access, change and birth times",
+    "inode flags of chattr(1)",
+    "the exact state of a tree that changes while it is read: a file that is written to at that moment may be torn, and \
+     nothing in the engine's tar tells",
 ];
 /// What no tar of a tree can hold.
 const LOST_BY_TAR: &[&str] = &[
@@ -99,6 +103,8 @@ pub struct CapturedVolume {
     pub tree: CapturedTree,
     /// The mount point, where it was read directly.
     pub mountpoint: Option<String>,
+    /// Why it was read through the engine, where it was.
+    pub why_engine: Option<String>,
     /// Containers that were quiet meanwhile.
     pub quiesced: Vec<String>,
     /// How long they were.
@@ -130,10 +136,11 @@ pub async fn capture(
     let read = read(&docker, request, &volume, &ticket, &quiesced, cancel, events).await;
     let back = quiesced.end().await;
     match (read, back) {
-        (Ok((tree, mountpoint)), Ok(quiet_for)) => {
-            let lost = if mountpoint.is_some() { LOST_BY_TAR } else { LOST_BY_API };
+        (Ok((tree, why_engine)), Ok(quiet_for)) => {
+            let lost = if why_engine.is_none() { LOST_BY_TAR } else { LOST_BY_API };
+            let mountpoint = why_engine.is_none().then(|| volume.mountpoint.clone());
             let not_kept = lost.iter().map(|text| (*text).to_owned()).collect();
-            Ok(CapturedVolume { tree, mountpoint, quiesced: names, quiet_for, not_kept, engine })
+            Ok(CapturedVolume { tree, mountpoint, why_engine, quiesced: names, quiet_for, not_kept, engine })
         }
         (Err(error), Ok(_)) => Err(error),
         (Ok(_), Err(worse)) => Err(worse.into()),
@@ -141,7 +148,22 @@ pub async fn capture(
     }
 }
 
+/// What was read and, where it was read through the engine, why.
 type Read = (CapturedTree, Option<String>);
+
+/// Why a volume has to be read through the engine; `None`: its mount point will do.
+fn why_engine(way: Way, volume: &Volume) -> Option<String> {
+    if way == Way::Api {
+        Some("the step asks for it".into())
+    } else if volume.driver != "local" {
+        Some(format!("its driver is {}", volume.driver))
+    } else if !volume.is_plain_directory() {
+        // Their values may hold a password (cifs).
+        Some("it has mount options, and is mounted only while a container uses it".into())
+    } else {
+        files::list(Path::new(&volume.mountpoint)).err().map(|_| "maint may not read its mount point".into())
+    }
+}
 
 async fn read(
     docker: &Docker,
@@ -154,8 +176,7 @@ async fn read(
 ) -> Result<Read, VolumeError> {
     let writers = live::writers(docker, request.volume, &quiesced.stopped()).await?;
     let mountpoint = PathBuf::from(&volume.mountpoint);
-    let direct = request.way == Way::Auto && volume.is_plain_directory() && files::list(&mountpoint).is_ok();
-    if direct {
+    let Some(why) = why_engine(request.way, volume) else {
         live::refuse_at(&mountpoint, request.volume, &writers)?;
         let roots = vec![TreeRoot { path: mountpoint, name: ".".into() }];
         let (exclude, may_change) = (request.exclude.clone(), request.may_change.clone());
@@ -163,11 +184,12 @@ async fn read(
         let captured = blocking(request, cancel, events, move |artifact, cancel, events| {
             archive::tree(&tree, artifact, cancel, events)
         });
-        return Ok((captured.await?, Some(volume.mountpoint.clone())));
-    }
+        return Ok((captured.await?, None));
+    };
     if request.has_patterns {
-        return Err(VolumeError::PatternsNeedMountPoint { volume: request.volume.to_owned(), path: mountpoint });
+        return Err(VolumeError::PatternsNeedMountPoint { volume: request.volume.to_owned(), why });
     }
+    sweep_helpers(docker, request.state_dir, true).await?;
     let label = HelperLabel { owner: ticket.id().to_owned(), state_dir: request.state_dir.display().to_string() };
     let helper = docker.helper(request.volume, &label).await?;
     let read = through(&helper, request, &writers, cancel, events).await;
@@ -175,7 +197,25 @@ async fn read(
     let removed = helper.remove().await;
     let tree = read?;
     removed?;
-    Ok((tree, None))
+    Ok((tree, Some(why)))
+}
+
+/// Helpers that dead captures left on the engine, by capture; with `act` they are removed.
+///
+/// # Errors
+/// When the engine does not answer, or one cannot be removed.
+pub async fn sweep_helpers(docker: &Docker, state_dir: &Path, act: bool) -> Result<Vec<String>, DockerError> {
+    let journals = quiesce::directory(state_dir);
+    let mut dead = Vec::new();
+    for label in docker.helpers(&state_dir.display().to_string()).await? {
+        // A lock that is held, or cannot be asked, leaves the helper alone.
+        let Ok(_dead) = Ticket::take_over(&journals, &label.owner) else { continue };
+        if act {
+            docker.remove_helpers(&label).await?;
+        }
+        dead.push(label.owner);
+    }
+    Ok(dead)
 }
 
 /// Reads the helper's archive. Its task's result, not the end of the pipe, says whether the stream was whole.

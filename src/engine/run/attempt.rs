@@ -101,8 +101,12 @@ impl Run<'_> {
             ended = &mut task => ended,
             () = tokio::time::sleep_until(until) => {
                 cancel.cancel();
-                // What it says now is that it was stopped; why is known here.
-                let _ = tokio::time::timeout(UNWIND, &mut task).await;
+                // What it says now is that it was stopped, and why is known here; but for harm that it left.
+                if let Ok(Ok(Err(error))) = tokio::time::timeout(UNWIND, &mut task).await
+                    && error.is_harm()
+                {
+                    return Err(Trouble::of(&error));
+                }
                 task.abort();
                 return Err(match step.timeout {
                     Some(limit) if own <= Some(deadline) => too_long(limit, "step"),
@@ -112,7 +116,7 @@ impl Run<'_> {
         };
         match ended {
             Ok(Ok(report)) => Ok(report),
-            Ok(Err(_)) if self.cancel.is_cancelled() => Err(interrupted()),
+            Ok(Err(error)) if self.cancel.is_cancelled() && !error.is_harm() => Err(interrupted()),
             Ok(Err(error)) => Err(Trouble::of(&error)),
             Err(panic) => {
                 Err(Trouble::failed(format!("panicked: {panic}; this is a mistake in maint, please report it")))

@@ -58,10 +58,14 @@ pub struct VolumeArchive {
 
 impl VolumeArchive {
     fn artifact(&self, context: &StepContext, captured: CapturedVolume) -> Artifact {
-        let CapturedVolume { tree, mountpoint, quiesced, not_kept, engine, .. } = captured;
-        let method = match &mountpoint {
-            Some(path) => format!("read from its mount point {path}, file by file in sorted order"),
-            None => format!("read through Docker {engine}: a container of an empty image, never started"),
+        let CapturedVolume { tree, mountpoint, why_engine, quiesced, not_kept, engine, .. } = captured;
+        let method = match (&mountpoint, why_engine) {
+            (Some(path), _) => format!("read from its mount point {path}, file by file in sorted order"),
+            (None, why) => format!(
+                "read through Docker {engine}, by a container of an empty image, never started; the mount point was \
+                 not used: {}",
+                why.unwrap_or_default()
+            ),
         };
         Artifact {
             step: context.step.clone(),
