@@ -1,7 +1,7 @@
 //! Dump tools inside the server's own container: a real PostgreSQL in a container of a private engine.
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests set their stage")]
 
-use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command, time::Duration};
 
 #[path = "support/docker.rs"]
 mod docker;
@@ -36,7 +36,12 @@ fn contain(engine: &Engine, cluster: &mut Cluster, name: &str) -> u16 {
     args.extend([docker::IMAGE, &program, "-D", "/data", "-k", "/var/run/postgresql", "-p", &port_text]);
     args.extend(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "dynamic_shared_memory_type=mmap"]);
     engine.docker(&args);
-    wait_for("the server in its container", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    // It takes connections before its recovery from the crash lets it answer one.
+    let ready = || {
+        let mut ask = Command::new(bin.join("pg_isready"));
+        ask.args(["--quiet", "--host", "127.0.0.1", "--port", &port_text]).status().unwrap().success()
+    };
+    wait_for("the server in its container", ready);
     port
 }
 
