@@ -38,8 +38,8 @@ class Engine:
         tar = subprocess.Popen(["tar", "-c", "-C", root, "."], stdout=subprocess.PIPE)
         subprocess.run(["docker", "import", "-", self.image], stdin=tar.stdout, check=True, capture_output=True)
         subprocess.run(["docker", "volume", "create", "maint_bench"], check=True, capture_output=True)
-        place = self.dir / "data/volumes/maint_bench/_data"
-        subprocess.run(["cp", "-a", f"{work}/volume/.", place], check=True)
+        self.volume = self.dir / "data/volumes/maint_bench/_data"
+        subprocess.run(["cp", "-a", f"{work}/volume/.", self.volume], check=True)
 
     def stop(self):
         self.daemon.terminate()

@@ -10,6 +10,10 @@ use zstd::{
 use super::sink::Sink;
 use crate::{model::contents::Frame, stream::StreamError};
 
+/// A window of 4 MiB, as large as a frame. In a smaller one zstd's ring of input wraps inside the frame, and searching
+/// across the seam costs a tenth of the time (docs/performance.md).
+const WINDOW_LOG: u32 = super::TARGET_FRAME_BYTES.ilog2();
+
 /// Packs zstd frames in the calling thread as bytes come.
 pub(super) struct Inline {
     encoder: Encoder<'static>,
@@ -22,6 +26,7 @@ impl Inline {
     pub(super) fn new(level: i32) -> io::Result<Self> {
         let mut encoder = Encoder::new(level)?;
         encoder.set_parameter(CParameter::ChecksumFlag(true))?;
+        encoder.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
         Ok(Self { encoder, out: vec![0; zstd_safe::CCtx::out_size()], frame_offset: 0 })
     }
 
