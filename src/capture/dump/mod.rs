@@ -31,7 +31,7 @@ use crate::{
         contents::{ContentsKind, Line},
         event::StepEvents,
         ids::{RunId, StepId},
-        manifest::{Artifact, Counts, FileDigest, Source},
+        manifest::{Artifact, Counts, PostgresFacts, Source},
         secret::Secret,
         stack::{Docker, PostgresServer},
     },
@@ -96,20 +96,12 @@ pub async fn capture(
         prepared = prepare(request, cancel) => prepared,
         () = cancel.cancelled() => Err(DumpError::Cancelled { database: request.database.to_owned() }),
     };
-    let Prepared { endpoint, snapshot, tool, watcher, watching } = prepared?;
+    let Prepared { endpoint, snapshot, facts, properties, tool, watcher, watching } = prepared?;
     let order = (&tool, &endpoint, &snapshot);
     let (packed, pumped, mut warnings) = dump(request, order, (&watcher, watching), cancel, events).await?;
-    let facts = snapshot.facts(request.database).await;
-    let properties = properties(request, &snapshot).await;
-    let rolled_back = snapshot.session.batch("ending the snapshot", "ROLLBACK").await;
     snapshot.session.close().await;
-    let (facts, properties) = match rolled_back.and(facts).map_err(DumpError::from).and_then(|f| Ok((f, properties?))) {
-        Ok(both) => both,
-        Err(error) => {
-            discard(request.staging, &packed);
-            return Err(error);
-        }
-    };
+    let properties = write_text(request.staging, &request.properties, &properties)
+        .inspect_err(|_| discard(request.staging, &packed))?;
     warnings.splice(..0, snapshot.warnings);
     let counts = Counts {
         tables: Some(pumped.tables),
@@ -161,6 +153,9 @@ pub async fn tool_version(
 struct Prepared {
     endpoint: Endpoint,
     snapshot: Snapshot,
+    facts: PostgresFacts,
+    /// The text of the database's own properties.
+    properties: String,
     tool: Tool,
     watcher: Watcher,
     watching: Session,
@@ -171,6 +166,9 @@ async fn prepare(request: &DumpRequest<'_>, cancel: &CancellationToken) -> Resul
     let endpoint = Endpoint::resolve(server, docker).await?;
     let session = Session::open(endpoint.clone(), database, "maint snapshot", server.lock_timeout).await?;
     let snapshot = Snapshot::take(session).await?;
+    // Read before the dump: once `pg_dump` has the snapshot, losing its session loses nothing.
+    let facts = snapshot.facts(database).await?;
+    let properties = super::properties::sql(&snapshot.session).await?;
     let tool = Tool::find(server, docker, &snapshot.state, cancel).await?;
     let watcher = Watcher {
         endpoint: endpoint.clone(),
@@ -179,7 +177,7 @@ async fn prepare(request: &DumpRequest<'_>, cancel: &CancellationToken) -> Resul
         lock_timeout: server.lock_timeout,
     };
     let watching = watcher.connect().await?;
-    Ok(Prepared { endpoint, snapshot, tool, watcher, watching })
+    Ok(Prepared { endpoint, snapshot, facts, properties, tool, watcher, watching })
 }
 
 /// Runs `pg_dump` into a finished artifact; gives what was packed, what is in it, and warnings.
@@ -213,11 +211,14 @@ async fn dump(
     let ended = CancellationToken::new();
     let wait = async {
         let end = dump.wait(&stop).await;
+        if !end.as_ref().is_ok_and(|end| end.is_success()) {
+            stop.cancel();
+        }
         ended.cancel();
         end
     };
     let watch = async {
-        let signals = Signals { began: &began, ended: &ended };
+        let signals = Signals { began: &began, ended: &ended, stop: &stop };
         let watched = watcher.watch(watching, snapshot, signals).await;
         if watched.is_err() {
             stop.cancel();
@@ -307,9 +308,4 @@ fn discard(staging: &Path, packed: &PackedArtifact) {
         // The run fails anyway, and its staging directory is swept.
         let _ = files::remove_file(&staging.join(file));
     }
-}
-
-async fn properties(request: &DumpRequest<'_>, snapshot: &Snapshot) -> Result<FileDigest, DumpError> {
-    let text = super::properties::sql(&snapshot.session).await?;
-    Ok(write_text(request.staging, &request.properties, &text)?)
 }

@@ -181,7 +181,7 @@ impl Dump {
 }
 
 /// Messages of `pg_dump` that name something which may be over at the next try: libpq's and the server's for a lost
-/// connection, and the lock that was not obtained in time.
+/// connection, the lock that was not obtained in time, and what was dropped meanwhile.
 const PASSING: &[&str] = &[
     // pg_dump sets --lock-wait-timeout as its statement_timeout.
     "canceling statement due to statement timeout",
@@ -196,6 +196,9 @@ const PASSING: &[&str] = &[
     "could not obtain lock",
     "deadlock detected",
     "cache lookup failed",
+    // Dropped between the snapshot and the dump's locks.
+    "could not open relation",
+    "does not exist",
 ];
 
 /// Whether another try may help after this end.

@@ -35,6 +35,8 @@ pub(super) struct Signals<'a> {
     pub(super) began: &'a CancellationToken,
     /// The dump has ended.
     pub(super) ended: &'a CancellationToken,
+    /// The dump has failed or is given up; the reason is known elsewhere.
+    pub(super) stop: &'a CancellationToken,
 }
 
 impl Watcher {
@@ -55,12 +57,16 @@ impl Watcher {
         loop {
             tokio::select! {
                 biased;
+                () = signals.stop.cancelled() => return Ok(()),
                 () = signals.began.cancelled(), if !compared => {
                     compared = true;
-                    self.compare(&mut session, snapshot).await?;
+                    self.compare(&mut session, snapshot, &signals).await?;
                 }
-                () = signals.ended.cancelled() => return Ok(()),
-                () = tokio::time::sleep(self.pause()) => match self.look(&mut session).await {
+                // A small dump can end before anyone has read its first bytes.
+                () = signals.ended.cancelled() => {
+                    return if compared { Ok(()) } else { self.compare(&mut session, snapshot, &signals).await };
+                }
+                () = tokio::time::sleep(self.pause()) => match self.look_in_time(&mut session, &signals).await {
                     Ok(None) => seen = clock::monotonic(),
                     Ok(Some(blocked)) => return Err(self.give_way(session, blocked).await),
                     Err(source) => {
@@ -74,15 +80,38 @@ impl Watcher {
         }
     }
 
-    /// Whether the dump sees the tables where the snapshot has them.
-    async fn compare(&self, session: &mut Option<Session>, snapshot: &Snapshot) -> Result<(), DumpError> {
-        let unwatched = |e| DumpError::Unwatched { database: self.database.clone(), source: Box::new(e) };
-        let open = self.open(session).await.map_err(unwatched)?;
-        let tables = snapshot.changed(open).await.map_err(unwatched)?;
-        if tables.is_empty() {
-            return Ok(());
+    /// Whether the dump sees the tables where the snapshot has them. Not to know is not to have a dump.
+    async fn compare(
+        &self,
+        session: &mut Option<Session>,
+        snapshot: &Snapshot,
+        signals: &Signals<'_>,
+    ) -> Result<(), DumpError> {
+        let begun = clock::monotonic();
+        loop {
+            let compared = async { snapshot.changed(self.open(session).await?).await };
+            let compared = tokio::select! {
+                () = signals.stop.cancelled() => return Ok(()),
+                compared = tokio::time::timeout(self.lock_timeout, compared) => compared,
+            };
+            match compared.unwrap_or_else(|_| Err(self.no_answer("comparing the tables"))) {
+                Ok(tables) if tables.is_empty() => return Ok(()),
+                Ok(tables) => return Err(DumpError::Changed { database: self.database.clone(), tables }),
+                Err(source) => {
+                    *session = None;
+                    self.tolerate(begun, source)?;
+                    tokio::time::sleep(SHORTEST_PAUSE).await;
+                }
+            }
         }
-        Err(DumpError::Changed { database: self.database.clone(), tables })
+    }
+
+    fn no_answer(&self, operation: &str) -> PostgresError {
+        PostgresError::Lost {
+            endpoint: self.endpoint.to_string(),
+            operation: operation.to_owned(),
+            message: format!("no answer in {} s", self.lock_timeout.as_secs_f64()),
+        }
     }
 
     async fn open<'a>(&self, session: &'a mut Option<Session>) -> Result<&'a Session, PostgresError> {
@@ -98,6 +127,19 @@ impl Watcher {
             return Ok(());
         }
         Err(DumpError::Unwatched { database: self.database.clone(), source: Box::new(source) })
+    }
+
+    /// One look; a server that does not answer is as good as gone.
+    async fn look_in_time(
+        &self,
+        session: &mut Option<Session>,
+        signals: &Signals<'_>,
+    ) -> Result<Option<Blocked>, PostgresError> {
+        let looked = tokio::select! {
+            () = signals.ended.cancelled() => return Ok(None),
+            looked = tokio::time::timeout(self.lock_timeout, self.look(session)) => looked,
+        };
+        looked.unwrap_or_else(|_| Err(self.no_answer("looking for blocked sessions")))
     }
 
     async fn look(&self, session: &mut Option<Session>) -> Result<Option<Blocked>, PostgresError> {
