@@ -99,11 +99,16 @@ fn connection(text: &mut String, number: usize, manifest: &Manifest) {
 fn globals(text: &mut String, number: usize, artifact: &Artifact) {
     let Source::PostgresServer(facts) = &artifact.source else { return };
     let own = shell(&format!("CREATE ROLE {};", quoted_role(&facts.bootstrap_superuser)));
+    let settings: String = artifact
+        .companions
+        .iter()
+        .map(|c| format!("psql -X -q -v ON_ERROR_STOP=1 -d postgres -f {}\n", shell(&c.file)))
+        .collect();
     let _ = writeln!(
         text,
         "\n## {number}. Roles and tablespaces of the server `{}`\n\n\
          The role that every server has from birth, `{}`, is left out: it is there already.\n\n\
-         ```\n{} | grep -vxF {own} | psql -X -q -v ON_ERROR_STOP=1 -d postgres\n```\n\n\
+         ```\n{} | grep -vxF {own} | psql -X -q -v ON_ERROR_STOP=1 -d postgres\n{settings}```\n\n\
          Tablespaces want their directories to exist first; see: `{} | grep TABLESPACE`",
         facts.server,
         facts.bootstrap_superuser,

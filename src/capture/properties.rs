@@ -106,8 +106,7 @@ fn grant(text: &mut String, row: &Row) {
 }
 
 async fn settings(session: &Session, text: &mut String) -> Result<(), PostgresError> {
-    const SQL: &str = "SELECT quote_ident(r.rolname), split_part(s.entry, '=', 1), \
-         quote_ident(split_part(s.entry, '=', 1)), substr(s.entry, strpos(s.entry, '=') + 1) \
+    const SQL: &str = "SELECT quote_ident(r.rolname), s.entry \
          FROM pg_db_role_setting c JOIN pg_database d ON d.oid = c.setdatabase AND d.datname = current_database() \
          LEFT JOIN pg_roles r ON r.oid = c.setrole \
          CROSS JOIN LATERAL unnest(c.setconfig) WITH ORDINALITY s (entry, position) \
@@ -115,19 +114,42 @@ async fn settings(session: &Session, text: &mut String) -> Result<(), PostgresEr
          ORDER BY c.setrole <> 0, r.rolname COLLATE \"C\", s.position";
     for row in session.query("asking the database's settings", SQL, &[]).await? {
         let role: Option<String> = row.get(0);
-        let (name, quoted, value): (String, String, String) = (row.get(1), row.get(2), row.get(3));
-        let value = if LISTS.contains(&name.to_ascii_lowercase().as_str()) {
-            let elements: Vec<_> = elements(&value).iter().map(|e| literal(e)).collect();
-            if elements.is_empty() { literal("") } else { elements.join(", ") }
-        } else {
-            literal(&value)
-        };
+        let setting = setting(row.get(1));
         match role {
-            Some(role) => add(text, format_args!("ALTER ROLE {role} IN DATABASE :\"DBNAME\" SET {quoted} TO {value}")),
-            None => add(text, format_args!("ALTER DATABASE :\"DBNAME\" SET {quoted} TO {value}")),
+            Some(role) => add(text, format_args!("ALTER ROLE {role} IN DATABASE :\"DBNAME\" SET {setting}")),
+            None => add(text, format_args!("ALTER DATABASE :\"DBNAME\" SET {setting}")),
         }
     }
     Ok(())
+}
+
+/// The settings of a server for all its roles as SQL, which `pg_dumpall --globals-only` leaves out (its dumpRoles asks
+/// role by role); `None` where there are none.
+///
+/// # Errors
+/// When the connection is lost.
+pub(super) async fn of_all_roles(session: &Session) -> Result<Option<String>, PostgresError> {
+    const SQL: &str = "SELECT s.entry FROM pg_db_role_setting c \
+         CROSS JOIN LATERAL unnest(c.setconfig) WITH ORDINALITY s (entry, position) \
+         WHERE c.setrole = 0 AND c.setdatabase = 0 ORDER BY s.position";
+    let rows = session.query("asking the settings of all roles", SQL, &[]).await?;
+    let mut text = String::from("-- Settings of all roles in all databases, which pg_dumpall leaves out.\n\n");
+    for row in &rows {
+        add(&mut text, format_args!("ALTER ROLE ALL SET {}", setting(row.get(0))));
+    }
+    Ok((!rows.is_empty()).then_some(text))
+}
+
+/// `name TO value` of a stored `name=value`.
+fn setting(entry: &str) -> String {
+    let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+    let value = if LISTS.contains(&name.to_ascii_lowercase().as_str()) {
+        let elements: Vec<_> = elements(value).iter().map(|e| literal(e)).collect();
+        if elements.is_empty() { literal("") } else { elements.join(", ") }
+    } else {
+        literal(value)
+    };
+    format!("\"{}\" TO {value}", name.replace('"', "\"\""))
 }
 
 async fn labels(session: &Session, text: &mut String) -> Result<(), PostgresError> {

@@ -2,8 +2,10 @@
 
 pub mod contents;
 pub mod event;
+pub mod expression;
 pub mod failure;
 pub mod ids;
+pub mod inventory;
 pub mod manifest;
 pub mod outcome;
 pub mod period;

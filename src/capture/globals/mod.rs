@@ -34,7 +34,7 @@ use crate::{
     },
     stream::{
         StreamError,
-        artifact::{ArtifactWriter, PackedArtifact, SourceEnd},
+        artifact::{ArtifactWriter, PackedArtifact, SourceEnd, write_text},
         dump::{DumpReader, DumpSyntax, Visitor},
         frames::{Packing, TARGET_FRAME_BYTES},
     },
@@ -116,6 +116,8 @@ pub struct GlobalsRequest<'a> {
     pub staging: &'a Path,
     /// The artifact's file name.
     pub artifact: String,
+    /// The file name of the settings of all roles, written where there are any.
+    pub settings: String,
     /// How to pack.
     pub packing: Packing,
     /// Whether the passwords' verifiers are captured.
@@ -154,7 +156,7 @@ pub async fn capture(
         prepared = prepare(request, cancel) => prepared,
         () = cancel.cancelled() => Err(cancelled()),
     };
-    let Prepared { endpoint, state, roles, tool } = prepared?;
+    let Prepared { endpoint, state, roles, tool, settings } = prepared?;
     let written = write(request, &tool, &endpoint, &state, cancel).await;
     if cancel.is_cancelled() {
         return Err(cancelled());
@@ -168,7 +170,10 @@ pub async fn capture(
     let finished = tokio::task::spawn_blocking(move || pumped.writer.finish(SourceEnd::Process(end))).await;
     let packed = finished.map_err(|_| GlobalsError::Thread { server })??;
     let version = tool.version().text.clone();
-    let artifact = describe(request, packed, &state, &version, roles);
+    let mut artifact = describe(request, packed, &state, &version, roles);
+    if let Some(settings) = settings {
+        artifact.companions.push(write_text(request.staging, &request.settings, &settings)?);
+    }
     Ok(CapturedGlobals { artifact, tools: BTreeMap::from([("pg_dumpall".to_owned(), version)]) })
 }
 
@@ -210,6 +215,8 @@ struct Prepared {
     state: ServerState,
     roles: u64,
     tool: Tool,
+    /// Settings of all roles, as SQL.
+    settings: Option<String>,
 }
 
 async fn prepare(request: &GlobalsRequest<'_>, cancel: &CancellationToken) -> Result<Prepared, GlobalsError> {
@@ -221,9 +228,10 @@ async fn prepare(request: &GlobalsRequest<'_>, cancel: &CancellationToken) -> Re
     }
     let roles = session.one("counting the roles", ROLES, &[]).await?.get::<_, i64>(0);
     let tool = Tool::find(server, docker, &state, cancel).await?;
+    let settings = super::properties::of_all_roles(&session).await?;
     let endpoint = session.endpoint().clone();
     session.close().await;
-    Ok(Prepared { endpoint, state, roles: u64::try_from(roles).unwrap_or(0), tool })
+    Ok(Prepared { endpoint, state, roles: u64::try_from(roles).unwrap_or(0), tool, settings })
 }
 
 struct Written {

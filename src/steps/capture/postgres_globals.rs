@@ -55,6 +55,7 @@ impl StepKind for PostgresGlobals {
             step: &context.step,
             staging: &context.staging,
             artifact: context.artifact_name(None, "sql", self.compression.codec()),
+            settings: format!("{}.settings.sql", context.stem(None)),
             packing: self.compression.packing(StreamSource::Server),
             role_passwords: self.role_passwords,
             host_secret: &context.host_secret,
