@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::inventory::Object;
+
 /// The format's version; a reader refuses a higher one.
 pub const CONTENTS_VERSION: u32 = 1;
 
@@ -57,6 +59,16 @@ pub enum Line {
     CatalogueTable { table: TableName },
     /// A large object that the catalogue says belongs to the dump.
     CatalogueLargeObjects { count: u64 },
+    /// How many rows the server counted in a table, in the dump's snapshot and independently of the dump.
+    Counted { table: TableName, rows: u64 },
+    /// A sequence's value at the source.
+    Sequence(SequenceLine),
+    /// A role of the source's server.
+    Role { name: String },
+    /// The catalogues that were asked for objects, in the dump's snapshot.
+    Inventory { catalogues: Vec<String> },
+    /// An object of one of them.
+    Object(Object),
     /// A table's data as it stands in the dump.
     Table(TableLine),
     /// A large object as it stands in the dump.
@@ -81,6 +93,53 @@ pub struct TableName {
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+impl TableName {
+    /// The name for SQL.
+    pub fn quoted(&self) -> String {
+        format!("{}.{}", quoted(&self.schema), quoted(&self.name))
+    }
+}
+
+/// An identifier for SQL (manual §4.1.1).
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A sequence of a dump. Sequences stand outside of snapshots (manual §9.17), so a dump under load has a value between two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceLine {
+    /// Which.
+    pub sequence: TableName,
+    /// Its value before the dump began.
+    pub before: SequenceValue,
+    /// Its value after the dump ended; the same where nobody used it.
+    pub after: SequenceValue,
+}
+
+/// What a sequence gives next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceValue {
+    /// `last_value`.
+    pub last_value: i64,
+    /// Whether that value was given out already.
+    pub is_called: bool,
+}
+
+impl SequenceLine {
+    /// Whether a dump that was taken between both values may hold this one. A sequence that went round or was set back
+    /// meanwhile may have had any value.
+    pub fn admits(&self, value: SequenceValue, increment: i64) -> bool {
+        let Self { before, after, .. } = self;
+        if before == after {
+            return value == *before;
+        }
+        let forward =
+            (after.last_value >= before.last_value) == (increment > 0) || after.last_value == before.last_value;
+        let (low, high) = (before.last_value.min(after.last_value), before.last_value.max(after.last_value));
+        !forward || (low..=high).contains(&value.last_value)
     }
 }
 
@@ -294,6 +353,21 @@ mod tests {
             let text = serde_json::to_string(&path).unwrap();
             prop_assert_eq!(serde_json::from_str::<PathBytes>(&text).unwrap(), path);
         }
+    }
+
+    #[test]
+    fn a_sequence_in_use_has_a_value_between() {
+        let value = |last_value| SequenceValue { last_value, is_called: true };
+        let line = |a, b| SequenceLine {
+            sequence: TableName { schema: "s".into(), name: "q".into() },
+            before: value(a),
+            after: value(b),
+        };
+        assert!(line(5, 5).admits(value(5), 1) && !line(5, 5).admits(value(6), 1));
+        assert!(!line(5, 5).admits(SequenceValue { last_value: 5, is_called: false }, 1));
+        assert!(line(5, 9).admits(value(7), 1) && !line(5, 9).admits(value(10), 1) && !line(5, 9).admits(value(4), 1));
+        assert!(line(9, 5).admits(value(7), -1) && !line(9, 5).admits(value(4), -1));
+        assert!(line(9, 5).admits(value(1), 1), "it went round");
     }
 
     #[test]

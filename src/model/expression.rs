@@ -91,7 +91,7 @@ fn type_length(text: &str) -> usize {
                 }
                 _ => return at,
             },
-            '[' | ']' => 1,
+            '[' if text[at..].starts_with("[]") => 2,
             c if c.is_alphanumeric() || c == '_' || c == '.' => c.len_utf8(),
             ' ' => match SECOND_WORDS.iter().find(|word| text[at..].starts_with(**word)) {
                 Some(word) => word.len(),

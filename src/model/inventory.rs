@@ -19,7 +19,22 @@ pub struct Object {
     pub facts: BTreeMap<String, Value>,
 }
 
+/// A text is kept up to this length, so that its difference can be shown; a longer one is told by digest.
+const LONGEST_TEXT: usize = 64 << 10;
+
 impl Object {
+    /// An object as a server told it.
+    pub fn new(catalogue: &str, identity: String, facts: BTreeMap<String, Value>) -> Self {
+        let short = |value: Value| match value {
+            Value::String(text) if text.len() > LONGEST_TEXT => {
+                Value::String(format!("{} bytes with XXH3-128 {:032x}", text.len(), xxh3_128(text.as_bytes())))
+            }
+            other => other,
+        };
+        let facts = facts.into_iter().map(|(name, value)| (name, short(value))).collect();
+        Self { catalogue: catalogue.to_owned(), identity, facts }
+    }
+
     /// A digest of all facts; equal objects have equal ones.
     pub fn digest(&self) -> u128 {
         let text = serde_json::to_vec(&self.facts).unwrap_or_default();

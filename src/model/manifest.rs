@@ -212,6 +212,9 @@ pub struct Counts {
     /// Rows in them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
+    /// Tables whose rows the server counted too, in the dump's snapshot and independently of the dump.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_at_source: Option<u64>,
     /// Large objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub large_objects: Option<u64>,

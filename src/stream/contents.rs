@@ -15,8 +15,9 @@ use crate::{
 };
 
 const FORMAT: &str = "maint-contents";
-/// No line is longer: a path is at most some KiB, a table's columns at most 1600 names of 63 bytes.
-const MAX_LINE_BYTES: u64 = 1 << 20;
+/// No line is longer: a path is at most some KiB, a table's columns at most 1600 names of 63 bytes, and long texts of an
+/// object are told by digest.
+const MAX_LINE_BYTES: u64 = 16 << 20;
 
 /// The contents list's file name for an artifact's.
 pub fn file_name(artifact: &str) -> String {
@@ -75,7 +76,7 @@ impl ContentsWriter {
         written.map_err(|e| FileError::new("writing", &self.path, e).into())
     }
 
-    /// Adds a table, large object or entry.
+    /// Adds a line.
     ///
     /// # Errors
     /// When it cannot be written.

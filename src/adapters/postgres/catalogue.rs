@@ -3,8 +3,10 @@
 //! The rules of what `pg_dump` takes are those of its `getTables`, `selectDumpableTable` and
 //! `processExtensionTables` (src/bin/pg_dump/pg_dump.c), told in SQL that servers from 12 on understand.
 
+use std::collections::BTreeMap;
+
 use super::{PostgresError, Session};
-use crate::model::contents::TableName;
+use crate::model::contents::{SequenceValue, TableName};
 
 /// A database of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +142,45 @@ pub async fn dumped_tables(session: &Session) -> Result<Vec<Table>, PostgresErro
         extension_condition: row.get(5),
     };
     Ok(rows.iter().map(table).collect())
+}
+
+/// The value of every sequence whose value `pg_dump` dumps: outside of extensions, and their configuration.
+///
+/// # Errors
+/// When the connection is lost.
+pub async fn sequences(session: &Session) -> Result<BTreeMap<TableName, SequenceValue>, PostgresError> {
+    /// The server plans a question to each; many at once save the way, too many its memory.
+    const AT_ONCE: usize = 100;
+    let sql = format!(
+        "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         {EXTENSION} WHERE c.relkind = 'S' AND c.relpersistence <> 't' \
+         AND ((e.oid IS NULL AND {SCHEMAS}) OR c.oid = ANY (e.extconfig))"
+    );
+    let rows = session.query("listing the sequences", &sql, &[]).await?;
+    let names: Vec<TableName> = rows.iter().map(table_name).collect();
+    let mut values = BTreeMap::new();
+    for some in names.chunks(AT_ONCE) {
+        let one = |(at, name): (usize, &TableName)| {
+            format!("SELECT {at}::int8, last_value, is_called FROM {}", name.quoted())
+        };
+        let sql = some.iter().enumerate().map(one).collect::<Vec<_>>().join(" UNION ALL ");
+        for row in session.query("asking the sequences' values", &sql, &[]).await? {
+            let name = usize::try_from(row.get::<_, i64>(0)).ok().and_then(|at| some.get(at));
+            if let Some(name) = name {
+                values.insert(name.clone(), SequenceValue { last_value: row.get(1), is_called: row.get(2) });
+            }
+        }
+    }
+    Ok(values)
+}
+
+/// The names of the server's roles, but for its own (`pg_…`).
+///
+/// # Errors
+/// When the connection is lost.
+pub async fn roles(session: &Session) -> Result<Vec<String>, PostgresError> {
+    const SQL: &str = "SELECT rolname::text FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY rolname COLLATE \"C\"";
+    Ok(session.query("listing the roles", SQL, &[]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 /// How many large objects the database has.

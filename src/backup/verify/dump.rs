@@ -1,7 +1,7 @@
 //! A dump: read again by SQL's rules, counted and digested, compared with what was captured and with the catalogue.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -26,6 +26,9 @@ struct Comparison {
     catalogue: BTreeSet<TableName>,
     catalogue_large_objects: Option<u64>,
     first: Option<Line>,
+    /// Rows of every table that was read.
+    found: BTreeMap<TableName, u64>,
+    counted: u64,
 }
 
 /// What stops the reading: a syntax error has no path of its own.
@@ -67,6 +70,8 @@ impl Comparison {
             catalogue: BTreeSet::new(),
             catalogue_large_objects: None,
             first: None,
+            found: BTreeMap::new(),
+            counted: 0,
         };
         loop {
             match this.expected.next().transpose()? {
@@ -74,6 +79,8 @@ impl Comparison {
                     this.catalogue.insert(table);
                 }
                 Some(Line::CatalogueLargeObjects { count }) => this.catalogue_large_objects = Some(count),
+                // What only a restore can be compared with.
+                Some(Line::Role { .. } | Line::Object(_) | Line::Inventory { .. }) => {}
                 other => {
                     this.first = other;
                     return Ok(this);
@@ -82,13 +89,33 @@ impl Comparison {
         }
     }
 
-    /// The next table or large object that the list expects.
+    /// The next table or large object that the list expects. What the source counted comes after all of them, and is
+    /// compared on the way.
     fn next(&mut self) -> Result<Option<Line>, StreamError> {
-        let line = match self.first.take() {
-            Some(line) => Some(line),
-            None => self.expected.next().transpose()?,
-        };
-        Ok(line.filter(|line| matches!(line, Line::Table(_) | Line::LargeObject(_) | Line::Entry(_))))
+        loop {
+            let line = match self.first.take() {
+                Some(line) => Some(line),
+                None => self.expected.next().transpose()?,
+            };
+            match line {
+                Some(Line::Counted { table, rows }) => self.counted(&table, rows)?,
+                Some(Line::Role { .. } | Line::Object(_) | Line::Inventory { .. } | Line::Sequence(_)) => {}
+                other => {
+                    return Ok(other.filter(|l| matches!(l, Line::Table(_) | Line::LargeObject(_) | Line::Entry(_))));
+                }
+            }
+        }
+    }
+
+    fn counted(&mut self, table: &TableName, rows: u64) -> Result<(), StreamError> {
+        self.counted += 1;
+        match self.found.get(table) {
+            Some(found) if *found == rows => Ok(()),
+            found => {
+                let found = found.copied().unwrap_or(0);
+                Err(self.differs(format!("{table} has {found} rows; the server counted {rows}")))
+            }
+        }
     }
 
     fn differs(&self, problem: String) -> StreamError {
@@ -113,6 +140,7 @@ impl Visitor for Comparison {
             }
             _ => return Err(self.differs(format!("{name} stands where the contents list has something else")).into()),
         }
+        self.found.insert(name.clone(), found.content.rows);
         if !self.catalogue.remove(&name) {
             return Err(self.differs(format!("{name} is in the dump, but not in the catalogue's list")).into());
         }
@@ -151,7 +179,10 @@ pub(super) fn database(
         return Err(comparison.differs(problem));
     }
     let counts = &artifact.counts;
-    if (counts.tables, counts.rows) != (Some(summary.tables), Some(summary.rows)) {
+    let counted = comparison.counted;
+    if (counts.tables, counts.rows) != (Some(summary.tables), Some(summary.rows))
+        || counts.counted_at_source.unwrap_or(0) != counted
+    {
         return Err(comparison.differs("the manifest counts tables or rows differently".into()));
     }
     let mut checks = vec![
@@ -159,6 +190,9 @@ pub(super) fn database(
         format!("exactly the catalogue's {}", count(tables, "table")),
         "pg_dump's last line".to_owned(),
     ];
+    if counted > 0 {
+        checks.push(format!("rows of {} as the server counted them", count(counted, "table")));
+    }
     if summary.large_objects > 0 {
         checks.insert(1, format!("digests of {}", count(summary.large_objects, "large object")));
     }

@@ -38,6 +38,10 @@ pub enum DumpError {
     Tables { database: String, missing: Vec<TableName>, extra: Vec<TableName> },
     #[error("the dump of database {database} holds {found} large objects, its catalogue {expected}")]
     LargeObjects { database: String, expected: u64, found: u64 },
+    #[error(
+        "the dump of database {database} has {dumped} rows of {table}; the server counts {counted} in the same snapshot"
+    )]
+    Counted { database: String, table: TableName, dumped: u64, counted: u64 },
     #[error("the dump of database {database} cannot be used")]
     Syntax { database: String, source: DumpSyntax },
     #[error("`pg_dump` in container {container} has version {tool}, older than the server's {server}")]
@@ -96,6 +100,7 @@ impl Diagnose for DumpError {
             | Self::RowSecurity { .. }
             | Self::Tables { .. }
             | Self::LargeObjects { .. }
+            | Self::Counted { .. }
             | Self::Syntax { .. }
             | Self::NothingToDump { .. }
             | Self::Thread { .. } => Class::Failed,

@@ -4,14 +4,16 @@
 //! carries its output into the artifact ([`pump`]); another session looks whom the dump keeps waiting ([`watch`]). The
 //! artifact is finished only when all of them agree.
 
+mod asked;
 mod error;
 mod pump;
 mod snapshot;
 pub(super) mod tool;
 mod watch;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
+use asked::{Counter, Sequences};
 pub use error::DumpError;
 use pump::{Progress, PumpError, Pumped};
 use snapshot::Snapshot;
@@ -24,7 +26,7 @@ use watch::{Signals, Watcher};
 use crate::{
     adapters::{
         files,
-        postgres::{Endpoint, PostgresError, ServerState, Session, catalogue},
+        postgres::{Endpoint, PostgresError, ServerState, Session, catalogue, inventory},
         process::ProcessEnd,
     },
     model::{
@@ -49,6 +51,9 @@ const NOT_KEPT: [&str; 3] = [
     "rows of foreign tables",
 ];
 
+/// How long a dump may go on after a failure beside it, to say itself what is wrong.
+const GIVE_WAY: Duration = Duration::from_secs(1);
+
 /// What to dump, and where to.
 #[derive(Debug)]
 pub struct DumpRequest<'a> {
@@ -70,6 +75,8 @@ pub struct DumpRequest<'a> {
     pub properties: String,
     /// How to pack.
     pub packing: Packing,
+    /// Whether the server counts every table's rows too.
+    pub count_rows: bool,
     /// The host's secret, from which the restrict key comes.
     pub host_secret: &'a Secret,
 }
@@ -96,9 +103,10 @@ pub async fn capture(
         prepared = prepare(request, cancel) => prepared,
         () = cancel.cancelled() => Err(DumpError::Cancelled { database: request.database.to_owned() }),
     };
-    let Prepared { endpoint, snapshot, facts, properties, tool, watcher, watching } = prepared?;
+    let Prepared { endpoint, snapshot, facts, properties, tool, watcher, witnesses } = prepared?;
     let order = (&tool, &endpoint, &snapshot);
-    let (packed, pumped, mut warnings) = dump(request, order, (&watcher, watching), cancel, events).await?;
+    let (packed, pumped, mut warnings) = dump(request, order, (&watcher, witnesses), cancel, events).await?;
+    let counted_at_source = request.count_rows.then_some(snapshot.tables.len() as u64);
     snapshot.session.close().await;
     let properties = write_text(request.staging, &request.properties, &properties)
         .inspect_err(|_| discard(request.staging, &packed))?;
@@ -106,6 +114,7 @@ pub async fn capture(
     let counts = Counts {
         tables: Some(pumped.tables),
         rows: Some(pumped.rows),
+        counted_at_source,
         large_objects: Some(pumped.large_objects),
         ..Counts::default()
     };
@@ -158,7 +167,15 @@ struct Prepared {
     properties: String,
     tool: Tool,
     watcher: Watcher,
+    witnesses: Witnesses,
+}
+
+/// Sessions beside the dump's own.
+struct Witnesses {
     watching: Session,
+    counter: Option<Counter>,
+    /// How the sequences were before the dump.
+    sequences: Sequences,
 }
 
 async fn prepare(request: &DumpRequest<'_>, cancel: &CancellationToken) -> Result<Prepared, DumpError> {
@@ -177,23 +194,31 @@ async fn prepare(request: &DumpRequest<'_>, cancel: &CancellationToken) -> Resul
         lock_timeout: server.lock_timeout,
     };
     let watching = watcher.connect().await?;
-    Ok(Prepared { endpoint, snapshot, facts, properties, tool, watcher, watching })
+    let counter = if request.count_rows {
+        // Under the dump's name: it gives way to others as the dump does.
+        let session = Session::open(endpoint.clone(), database, &watcher.application, server.lock_timeout).await?;
+        Some(Counter::take(session, &snapshot.id).await?)
+    } else {
+        None
+    };
+    let sequences = catalogue::sequences(&snapshot.session).await?;
+    let witnesses = Witnesses { watching, counter, sequences };
+    Ok(Prepared { endpoint, snapshot, facts, properties, tool, watcher, witnesses })
 }
 
 /// Runs `pg_dump` into a finished artifact; gives what was packed, what is in it, and warnings.
 async fn dump(
     request: &DumpRequest<'_>,
     (tool, endpoint, snapshot): (&Tool, &Endpoint, &Snapshot),
-    (watcher, watching): (&Watcher, Session),
+    (watcher, witnesses): (&Watcher, Witnesses),
     cancel: &CancellationToken,
     events: &StepEvents,
 ) -> Result<(PackedArtifact, DumpSummary, Vec<String>), DumpError> {
-    let mut writer =
-        ArtifactWriter::create(request.staging, &request.artifact, ContentsKind::PostgresDump, request.packing)?;
-    for table in &snapshot.tables {
-        writer.record(&Line::CatalogueTable { table: table.name.clone() })?;
-    }
-    writer.record(&Line::CatalogueLargeObjects { count: snapshot.large_objects })?;
+    let Witnesses { watching, counter, sequences } = witnesses;
+    let writer = match begin(request, snapshot, cancel).await {
+        Ok(writer) => writer,
+        Err(error) => return Err(asked::name_the_locked(error, &watching).await),
+    };
     let key = super::restrict_key(request.host_secret, &snapshot.state.system_identifier, request.database);
     let order = Order {
         endpoint: &tool::endpoint_for_tool(request.server, endpoint),
@@ -225,16 +250,58 @@ async fn dump(
         }
         watched
     };
-    let (end, watched) = tokio::join!(wait, watch);
+    let count = async {
+        // With the dump's locks in place nobody else's can be in the way.
+        tokio::select! {
+            () = began.cancelled() => {}
+            () = ended.cancelled() => {}
+        }
+        let counted = match counter {
+            Some(counter) => counter.count(&snapshot.tables, &stop).await,
+            None => Ok(Vec::new()),
+        };
+        if counted.is_err() {
+            // A server that is gone ends the dump too, and what that says comes first.
+            let _ = tokio::time::timeout(GIVE_WAY, ended.cancelled()).await;
+            stop.cancel();
+        }
+        counted
+    };
+    let (end, watched, counted) = tokio::join!(wait, watch, count);
     let pumped = pump.await.unwrap_or_else(|_| Err(PumpError::Panicked));
     let stderr = dump.stderr();
     let forgotten = dump.forget_password();
-    let verdict = Verdict { end, watched, pumped };
-    let (end, pumped) = verdict.decide(request.database, &stderr, snapshot.session.is_closed(), cancel)?;
+    let verdict = Verdict { end, watched, counted, pumped };
+    let (end, counted, mut pumped) = verdict.decide(request.database, &stderr, snapshot.session.is_closed(), cancel)?;
     forgotten.map_err(PostgresError::from)?;
     snapshot.compare(request.database, &pumped.tables, pumped.summary.large_objects)?;
+    asked::compare(request.database, &snapshot.tables, &counted, &pumped.tables, &mut pumped.writer)?;
+    let now = watcher.connect().await?;
+    asked::record_sequences(&now, &sequences, &mut pumped.writer).await?;
+    now.close().await;
     let packed = finish(pumped.writer, end).await?;
     Ok((packed, pumped.summary, tool::warnings(&stderr)))
+}
+
+/// Begins the artifact with what the source says of itself in the snapshot.
+async fn begin(
+    request: &DumpRequest<'_>,
+    snapshot: &Snapshot,
+    cancel: &CancellationToken,
+) -> Result<ArtifactWriter, DumpError> {
+    let mut writer =
+        ArtifactWriter::create(request.staging, &request.artifact, ContentsKind::PostgresDump, request.packing)?;
+    for table in &snapshot.tables {
+        writer.record(&Line::CatalogueTable { table: table.name.clone() })?;
+    }
+    writer.record(&Line::CatalogueLargeObjects { count: snapshot.large_objects })?;
+    if snapshot.state.version_num >= inventory::SINCE_VERSION_NUM {
+        tokio::select! {
+            recorded = asked::record_objects(&snapshot.session, &mut writer) => recorded?,
+            () = cancel.cancelled() => return Err(DumpError::Cancelled { database: request.database.to_owned() }),
+        }
+    }
+    Ok(writer)
 }
 
 /// Starts the thread that carries the bytes. `signals`: what it says when they begin, and when it cannot go on.
@@ -263,6 +330,7 @@ fn spawn_pump(
 struct Verdict {
     end: Result<ProcessEnd, DumpError>,
     watched: Result<(), DumpError>,
+    counted: Result<Vec<u64>, PostgresError>,
     pumped: Result<Pumped, PumpError>,
 }
 
@@ -274,7 +342,7 @@ impl Verdict {
         stderr: &str,
         session_lost: bool,
         cancel: &CancellationToken,
-    ) -> Result<(ProcessEnd, Pumped), DumpError> {
+    ) -> Result<(ProcessEnd, Vec<u64>, Pumped), DumpError> {
         let database = database.to_owned();
         if cancel.is_cancelled() {
             return Err(DumpError::Cancelled { database });
@@ -290,9 +358,10 @@ impl Verdict {
             return Err(DumpError::Failed { database, end: *end, stderr: stderr.to_owned(), retry });
         }
         self.watched?;
+        let counted = self.counted?;
         // A stream that cannot be read stopped the dump; so it comes before the end of the dump.
         let pumped = self.pumped.map_err(|e| e.of(&database))?;
-        Ok((self.end?, pumped))
+        Ok((self.end?, counted, pumped))
     }
 }
 

@@ -32,7 +32,8 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// What the pump gives back: the artifact, still unfinished, and what went into it.
 pub(super) struct Pumped {
     pub(super) writer: ArtifactWriter,
-    pub(super) tables: Vec<TableName>,
+    /// Every table with its rows.
+    pub(super) tables: Vec<(TableName, u64)>,
     pub(super) summary: DumpSummary,
 }
 
@@ -75,7 +76,7 @@ impl PumpError {
 /// Packs what the reader passes on, and cuts frames where it may.
 struct Packer {
     writer: ArtifactWriter,
-    tables: Vec<TableName>,
+    tables: Vec<(TableName, u64)>,
 }
 
 impl Visitor for Packer {
@@ -98,7 +99,7 @@ impl Visitor for Packer {
     }
 
     fn table(&mut self, table: TableLine) -> Result<(), PumpError> {
-        self.tables.push(table.table.clone());
+        self.tables.push((table.table.clone(), table.content.rows));
         Ok(self.writer.record(&Line::Table(table))?)
     }
 

@@ -94,9 +94,14 @@ impl Snapshot {
     ///
     /// # Errors
     /// When one is missing, or one too many.
-    pub(super) fn compare(&self, database: &str, found: &[TableName], large_objects: u64) -> Result<(), DumpError> {
+    pub(super) fn compare(
+        &self,
+        database: &str,
+        found: &[(TableName, u64)],
+        large_objects: u64,
+    ) -> Result<(), DumpError> {
         let expected: BTreeSet<_> = self.tables.iter().map(|table| &table.name).collect();
-        let found: BTreeSet<_> = found.iter().collect();
+        let found: BTreeSet<_> = found.iter().map(|(name, _)| name).collect();
         let names = |a: &BTreeSet<&TableName>, b| a.difference(b).map(|name| (*name).clone()).collect::<Vec<_>>();
         let (missing, extra) = (names(&expected, &found), names(&found, &expected));
         if !missing.is_empty() || !extra.is_empty() {

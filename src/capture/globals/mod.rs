@@ -21,13 +21,14 @@ use super::dump::{
 };
 use crate::{
     adapters::{
-        postgres::{Endpoint, PostgresError, ServerState, Session},
+        postgres::{Endpoint, PostgresError, ServerState, Session, inventory},
         process::ProcessEnd,
     },
     model::{
-        contents::{ContentsKind, LargeObjectLine, TableLine},
+        contents::{ContentsKind, LargeObjectLine, Line, TableLine},
         failure::{Class, Diagnose},
         ids::StepId,
+        inventory::Object,
         manifest::{Artifact, Counts, ServerFacts, Source},
         secret::Secret,
         stack::{Docker, PostgresServer},
@@ -65,6 +66,8 @@ pub enum GlobalsError {
     Syntax { server: String, source: DumpSyntax },
     #[error("`pg_dumpall` of {server} wrote {found} roles, the catalogue has {expected}")]
     Roles { server: String, expected: u64, found: u64 },
+    #[error("roles or tablespaces of {server} were changed while they were captured")]
+    Changed { server: String },
     #[error("the capture of the roles of {server} was stopped")]
     Cancelled { server: String },
     #[error("the thread that reads the roles of {server} ended early")]
@@ -83,7 +86,7 @@ impl Diagnose for GlobalsError {
             Self::Tool(e) => e.class(),
             Self::UnknownServer { .. } => Class::Usage,
             // A role was made or dropped meanwhile: the next try sees one of both.
-            Self::Roles { .. } | Self::Failed { retry: true, .. } => Class::Retryable,
+            Self::Roles { .. } | Self::Changed { .. } | Self::Failed { retry: true, .. } => Class::Retryable,
             Self::Cancelled { .. } => Class::Interrupted,
             Self::Passwords { .. } | Self::Failed { .. } | Self::Syntax { .. } | Self::Thread { .. } => Class::Failed,
         }
@@ -156,16 +159,17 @@ pub async fn capture(
         prepared = prepare(request, cancel) => prepared,
         () = cancel.cancelled() => Err(cancelled()),
     };
-    let Prepared { endpoint, state, roles, tool, settings } = prepared?;
+    let Prepared { endpoint, state, roles, tool, settings, objects } = prepared?;
     let written = write(request, &tool, &endpoint, &state, cancel).await;
     if cancel.is_cancelled() {
         return Err(cancelled());
     }
-    let Written { pumped, end } = written?;
+    let Written { mut pumped, end } = written?;
     if pumped.roles.count != roles {
         let (server, found) = (request.server.name.clone(), pumped.roles.count);
         return Err(GlobalsError::Roles { server, expected: roles, found });
     }
+    record(request, &endpoint, objects, &mut pumped.writer).await?;
     let server = request.server.name.clone();
     let finished = tokio::task::spawn_blocking(move || pumped.writer.finish(SourceEnd::Process(end))).await;
     let packed = finished.map_err(|_| GlobalsError::Thread { server })??;
@@ -217,6 +221,8 @@ struct Prepared {
     tool: Tool,
     /// Settings of all roles, as SQL.
     settings: Option<String>,
+    /// Everything by name, for a restore to be compared with.
+    objects: Vec<Object>,
 }
 
 async fn prepare(request: &GlobalsRequest<'_>, cancel: &CancellationToken) -> Result<Prepared, GlobalsError> {
@@ -229,9 +235,41 @@ async fn prepare(request: &GlobalsRequest<'_>, cancel: &CancellationToken) -> Re
     let roles = session.one("counting the roles", ROLES, &[]).await?.get::<_, i64>(0);
     let tool = Tool::find(server, docker, &state, cancel).await?;
     let settings = super::properties::of_all_roles(&session).await?;
+    let objects = objects(&session, request.role_passwords).await?;
     let endpoint = session.endpoint().clone();
     session.close().await;
-    Ok(Prepared { endpoint, state, roles: u64::try_from(roles).unwrap_or(0), tool, settings })
+    Ok(Prepared { endpoint, state, roles: u64::try_from(roles).unwrap_or(0), tool, settings, objects })
+}
+
+async fn objects(session: &Session, passwords: bool) -> Result<Vec<Object>, PostgresError> {
+    let mut objects = Vec::new();
+    inventory::server(session, passwords, None, &mut |object| objects.push(object)).await?;
+    Ok(objects)
+}
+
+/// Records what was there before, if it is still the same: `pg_dumpall` has no snapshot that could be asked.
+async fn record(
+    request: &GlobalsRequest<'_>,
+    endpoint: &Endpoint,
+    before: Vec<Object>,
+    writer: &mut ArtifactWriter,
+) -> Result<(), GlobalsError> {
+    let GlobalsRequest { server, .. } = request;
+    let session = Session::open(endpoint.clone(), &server.dbname, "maint globals", server.lock_timeout).await?;
+    let now = objects(&session, request.role_passwords).await?;
+    session.close().await;
+    let digests = |objects: &[Object]| {
+        let mut all: Vec<_> = objects.iter().map(|o| (o.catalogue.clone(), o.identity.clone(), o.digest())).collect();
+        all.sort();
+        all
+    };
+    if digests(&before) != digests(&now) {
+        return Err(GlobalsError::Changed { server: server.name.clone() });
+    }
+    for object in before {
+        writer.record(&Line::Object(object))?;
+    }
+    Ok(writer.record(&Line::Inventory { catalogues: inventory::SERVER.map(str::to_owned).to_vec() })?)
 }
 
 struct Written {

@@ -46,6 +46,14 @@ pub struct PostgresDump {
     /// How to pack: `"zstd"` (default), `"gzip"`, or a table with `codec` and `level`.
     #[serde(default)]
     compression: Compression,
+    /// Whether the server also counts every table's rows, in the dump's snapshot: a second witness, for the price of
+    /// reading every table once more. Default: true.
+    #[serde(default = "yes")]
+    count_rows: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What is to be dumped, and what is worth a warning about the rest.
@@ -156,6 +164,7 @@ impl PostgresDump {
             artifact: context.artifact_name(part, "sql", self.compression.codec()),
             properties: format!("{}.properties.sql", context.stem(part)),
             packing: self.compression.packing(StreamSource::Server),
+            count_rows: self.count_rows,
             host_secret: &context.host_secret,
         }
     }

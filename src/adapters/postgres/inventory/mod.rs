@@ -16,7 +16,7 @@ use futures_util::TryStreamExt;
 use catalogues::{COMPARED, Catalogue, LEFT_OUT};
 pub use query::RoleAlias;
 use query::{Column, Reference};
-pub use server::server;
+pub use server::{SERVER, server};
 
 use super::{PostgresError, Session};
 use crate::model::inventory::Object;
@@ -124,7 +124,7 @@ async fn ask(
         // An object that was dropped meanwhile has no name any more.
         let Some(identity) = identity else { continue };
         let facts = facts.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        found(Object { catalogue: catalogue.to_owned(), identity, facts });
+        found(Object::new(catalogue, identity, facts));
     }
     Ok(())
 }

@@ -9,6 +9,10 @@ use crate::{
 /// The catalogue under which a database's own properties are told.
 pub(super) const DATABASE: &str = "pg_database";
 
+/// What [`server`] asks.
+pub const SERVER: [&str; 6] =
+    ["pg_authid", "pg_auth_members", "pg_db_role_setting", "pg_tablespace", "pg_shseclabel", "pg_parameter_acl"];
+
 /// Roles with the digest of their password, memberships, their settings, tablespaces, privileges on settings, and what
 /// was said about them. `passwords`: whether they were captured.
 ///
