@@ -1,7 +1,7 @@
 //! What a database holds besides rows, asked by name: the same of a database and its copy, and different as soon as
 //! anything is.
 
-#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests set their stage")]
+#![expect(clippy::unwrap_used, reason = "tests set their stage")]
 
 #[path = "support/postgres.rs"]
 mod postgres;

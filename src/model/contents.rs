@@ -117,6 +117,8 @@ pub struct SequenceLine {
     pub before: SequenceValue,
     /// Its value after the dump ended; the same where nobody used it.
     pub after: SequenceValue,
+    /// `seqincrement`: which way it goes.
+    pub increment: i64,
 }
 
 /// What a sequence gives next.
@@ -131,13 +133,13 @@ pub struct SequenceValue {
 impl SequenceLine {
     /// Whether a dump that was taken between both values may hold this one. A sequence that went round or was set back
     /// meanwhile may have had any value.
-    pub fn admits(&self, value: SequenceValue, increment: i64) -> bool {
-        let Self { before, after, .. } = self;
+    pub fn admits(&self, value: SequenceValue) -> bool {
+        let Self { before, after, increment, .. } = self;
         if before == after {
             return value == *before;
         }
         let forward =
-            (after.last_value >= before.last_value) == (increment > 0) || after.last_value == before.last_value;
+            (after.last_value >= before.last_value) == (*increment > 0) || after.last_value == before.last_value;
         let (low, high) = (before.last_value.min(after.last_value), before.last_value.max(after.last_value));
         !forward || (low..=high).contains(&value.last_value)
     }
@@ -358,16 +360,17 @@ mod tests {
     #[test]
     fn a_sequence_in_use_has_a_value_between() {
         let value = |last_value| SequenceValue { last_value, is_called: true };
-        let line = |a, b| SequenceLine {
+        let line = |a, b, increment| SequenceLine {
             sequence: TableName { schema: "s".into(), name: "q".into() },
             before: value(a),
             after: value(b),
+            increment,
         };
-        assert!(line(5, 5).admits(value(5), 1) && !line(5, 5).admits(value(6), 1));
-        assert!(!line(5, 5).admits(SequenceValue { last_value: 5, is_called: false }, 1));
-        assert!(line(5, 9).admits(value(7), 1) && !line(5, 9).admits(value(10), 1) && !line(5, 9).admits(value(4), 1));
-        assert!(line(9, 5).admits(value(7), -1) && !line(9, 5).admits(value(4), -1));
-        assert!(line(9, 5).admits(value(1), 1), "it went round");
+        assert!(line(5, 5, 1).admits(value(5)) && !line(5, 5, 1).admits(value(6)));
+        assert!(!line(5, 5, 1).admits(SequenceValue { last_value: 5, is_called: false }));
+        assert!(line(5, 9, 1).admits(value(7)) && !line(5, 9, 1).admits(value(10)) && !line(5, 9, 1).admits(value(4)));
+        assert!(line(9, 5, -1).admits(value(7)) && !line(9, 5, -1).admits(value(4)));
+        assert!(line(9, 5, 1).admits(value(1)), "it went round");
     }
 
     #[test]

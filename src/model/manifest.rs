@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     contents::{Codec, ContentsKind},
+    drill::Drill,
     ids::{JobName, RunId, SeriesName, StepId},
 };
 
@@ -181,6 +182,9 @@ pub struct ServerFacts {
     pub system_identifier: String,
     /// The bootstrap superuser (oid 10): the one role that an empty server already has.
     pub bootstrap_superuser: String,
+    /// `shared_preload_libraries`, where the role may see it: some extensions restore only with theirs.
+    #[serde(default)]
+    pub preload: Vec<String>,
 }
 
 /// A database as it was in the dump's snapshot.
@@ -201,6 +205,12 @@ pub struct PostgresFacts {
     pub dump_encoding: String,
     /// Options that `createdb` needs for an equal database, e.g. `--lc-collate=C`.
     pub createdb_options: Vec<String>,
+    /// `pg_database_size`: about what a copy needs.
+    #[serde(default)]
+    pub database_bytes: u64,
+    /// Settings of the dump's session that decide how values are written, and that the dump itself does not say.
+    #[serde(default)]
+    pub session_settings: BTreeMap<String, String>,
 }
 
 /// How much an artifact holds.
@@ -237,6 +247,8 @@ pub enum Level {
     Checksum,
     /// Decoded to the end; every frame, table and entry as the contents list says.
     Structure,
+    /// Restored into a throwaway server, and the copy compared with what was captured.
+    Drill,
 }
 
 impl fmt::Display for Level {
@@ -244,6 +256,7 @@ impl fmt::Display for Level {
         f.pad(match self {
             Self::Checksum => "checksum",
             Self::Structure => "structure",
+            Self::Drill => "drill",
         })
     }
 }
@@ -259,6 +272,12 @@ pub struct Verification {
     pub millis: u64,
     /// What was compared, artifact by artifact.
     pub evidence: Vec<Evidence>,
+    /// How it was restored; only with the level `drill`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Drill>,
+    /// Why the level that the job asks for was not reached, where `if_unverifiable = "keep"` let the set pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortfall: Option<String>,
 }
 
 /// What was compared for one artifact.

@@ -144,30 +144,31 @@ pub async fn dumped_tables(session: &Session) -> Result<Vec<Table>, PostgresErro
     Ok(rows.iter().map(table).collect())
 }
 
-/// The value of every sequence whose value `pg_dump` dumps: outside of extensions, and their configuration.
+/// Value and increment of every sequence whose value `pg_dump` dumps: outside of extensions, and their configuration.
 ///
 /// # Errors
 /// When the connection is lost.
-pub async fn sequences(session: &Session) -> Result<BTreeMap<TableName, SequenceValue>, PostgresError> {
+pub async fn sequences(session: &Session) -> Result<BTreeMap<TableName, (SequenceValue, i64)>, PostgresError> {
     /// The server plans a question to each; many at once save the way, too many its memory.
     const AT_ONCE: usize = 100;
     let sql = format!(
-        "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-         {EXTENSION} WHERE c.relkind = 'S' AND c.relpersistence <> 't' \
+        "SELECT n.nspname::text, c.relname::text, s.seqincrement FROM pg_class c JOIN pg_sequence s ON s.seqrelid = c.oid \
+         JOIN pg_namespace n ON n.oid = c.relnamespace {EXTENSION} WHERE c.relkind = 'S' AND c.relpersistence <> 't' \
          AND ((e.oid IS NULL AND {SCHEMAS}) OR c.oid = ANY (e.extconfig))"
     );
     let rows = session.query("listing the sequences", &sql, &[]).await?;
-    let names: Vec<TableName> = rows.iter().map(table_name).collect();
+    let names: Vec<(TableName, i64)> = rows.iter().map(|row| (table_name(row), row.get(2))).collect();
     let mut values = BTreeMap::new();
     for some in names.chunks(AT_ONCE) {
-        let one = |(at, name): (usize, &TableName)| {
+        let one = |(at, (name, _)): (usize, &(TableName, i64))| {
             format!("SELECT {at}::int8, last_value, is_called FROM {}", name.quoted())
         };
         let sql = some.iter().enumerate().map(one).collect::<Vec<_>>().join(" UNION ALL ");
         for row in session.query("asking the sequences' values", &sql, &[]).await? {
-            let name = usize::try_from(row.get::<_, i64>(0)).ok().and_then(|at| some.get(at));
-            if let Some(name) = name {
-                values.insert(name.clone(), SequenceValue { last_value: row.get(1), is_called: row.get(2) });
+            let found = usize::try_from(row.get::<_, i64>(0)).ok().and_then(|at| some.get(at));
+            if let Some((name, increment)) = found {
+                let value = SequenceValue { last_value: row.get(1), is_called: row.get(2) };
+                values.insert(name.clone(), (value, *increment));
             }
         }
     }

@@ -53,6 +53,8 @@ pub struct ServerState {
     pub bootstrap_superuser: String,
     /// Whether the session's role is a superuser.
     pub superuser: bool,
+    /// `shared_preload_libraries`; empty where the role may not see it.
+    pub preload: Vec<String>,
 }
 
 impl Session {
@@ -187,7 +189,8 @@ impl Session {
              (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)::text, \
              pg_is_in_recovery(), current_setting('server_encoding'), \
              (SELECT rolname::text FROM pg_roles WHERE oid = 10), \
-             (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)";
+             (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), \
+             (SELECT setting FROM pg_settings WHERE name = 'shared_preload_libraries')";
         let row = self.one("asking the server's state", STATE, &[]).await?;
         Ok(ServerState {
             version_num: u32::try_from(row.get::<_, i64>(0)).unwrap_or(0),
@@ -199,6 +202,7 @@ impl Session {
             encoding: row.get(5),
             bootstrap_superuser: row.get(6),
             superuser: row.get(7),
+            preload: libraries(&row.get::<_, Option<String>>(8).unwrap_or_default()),
         })
     }
 
@@ -209,6 +213,13 @@ impl Session {
         // A server that does not answer is hung up on when the driver is dropped.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, &mut driver.0).await;
     }
+}
+
+/// The names in a list of libraries, without quotes and directories.
+fn libraries(list: &str) -> Vec<String> {
+    let names = list.split(',').map(|name| name.trim().trim_matches('"'));
+    let names = names.map(|name| name.rsplit('/').next().unwrap_or(name));
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// The task that moves a connection's bytes; dropped, it hangs up.

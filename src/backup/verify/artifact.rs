@@ -29,7 +29,7 @@ pub(super) fn check(dir: &Path, artifact: &Artifact, level: Level, watch: &Watch
             compare(&path, &artifact.packed, &decode::digest(&path)?)?;
             watch.read(artifact.packed.bytes, &artifact.packed.file)?;
         }
-        Level::Structure => checks = structure(dir, artifact, watch)?,
+        Level::Structure | Level::Drill => checks = structure(dir, artifact, watch)?,
     }
     checks.insert(0, format!("SHA-256 of {}", ByteSize(artifact.packed.bytes)));
     Ok(Evidence { file: artifact.packed.file.clone(), checks })

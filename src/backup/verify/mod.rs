@@ -97,7 +97,7 @@ pub fn fresh(
         .into_iter()
         .collect::<Result<Vec<Evidence>, StreamError>>()?;
     let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let verification = Verification { level, finished: clock::now(), millis, evidence };
+    let verification = Verification { level, finished: clock::now(), millis, evidence, drill: None, shortfall: None };
     Ok(Verified { staging, artifacts, verification })
 }
 

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Sequences and their values.
-pub(super) type Sequences = BTreeMap<TableName, SequenceValue>;
+pub(super) type Sequences = BTreeMap<TableName, (SequenceValue, i64)>;
 
 /// Records roles and objects as the session sees them.
 ///
@@ -65,9 +65,10 @@ pub(super) async fn record_sequences(
     writer: &mut ArtifactWriter,
 ) -> Result<(), DumpError> {
     let after = catalogue::sequences(now).await?;
-    for (sequence, before) in before {
-        if let Some(after) = after.get(sequence) {
-            let line = SequenceLine { sequence: sequence.clone(), before: *before, after: *after };
+    for (sequence, (before, increment)) in before {
+        if let Some((after, _)) = after.get(sequence) {
+            let (sequence, before, after, increment) = (sequence.clone(), *before, *after, *increment);
+            let line = SequenceLine { sequence, before, after, increment };
             writer.record(&Line::Sequence(line))?;
         }
     }

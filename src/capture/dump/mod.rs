@@ -215,10 +215,7 @@ async fn dump(
     events: &StepEvents,
 ) -> Result<(PackedArtifact, DumpSummary, Vec<String>), DumpError> {
     let Witnesses { watching, counter, sequences } = witnesses;
-    let writer = match begin(request, snapshot, cancel).await {
-        Ok(writer) => writer,
-        Err(error) => return Err(asked::name_the_locked(error, &watching).await),
-    };
+    let writer = begin(request, snapshot, &watching, cancel).await?;
     let key = super::restrict_key(request.host_secret, &snapshot.state.system_identifier, request.database);
     let order = Order {
         endpoint: &tool::endpoint_for_tool(request.server, endpoint),
@@ -250,23 +247,7 @@ async fn dump(
         }
         watched
     };
-    let count = async {
-        // With the dump's locks in place nobody else's can be in the way.
-        tokio::select! {
-            () = began.cancelled() => {}
-            () = ended.cancelled() => {}
-        }
-        let counted = match counter {
-            Some(counter) => counter.count(&snapshot.tables, &stop).await,
-            None => Ok(Vec::new()),
-        };
-        if counted.is_err() {
-            // A server that is gone ends the dump too, and what that says comes first.
-            let _ = tokio::time::timeout(GIVE_WAY, ended.cancelled()).await;
-            stop.cancel();
-        }
-        counted
-    };
+    let count = count(counter, snapshot, Signals { began: &began, ended: &ended, stop: &stop });
     let (end, watched, counted) = tokio::join!(wait, watch, count);
     let pumped = pump.await.unwrap_or_else(|_| Err(PumpError::Panicked));
     let stderr = dump.stderr();
@@ -283,10 +264,31 @@ async fn dump(
     Ok((packed, pumped.summary, tool::warnings(&stderr)))
 }
 
+/// Counts the rows once the dump has its locks: then nobody else's can be in the way.
+async fn count(
+    counter: Option<Counter>,
+    snapshot: &Snapshot,
+    Signals { began, ended, stop }: Signals<'_>,
+) -> Result<Vec<u64>, PostgresError> {
+    let Some(counter) = counter else { return Ok(Vec::new()) };
+    tokio::select! {
+        () = began.cancelled() => {}
+        () = ended.cancelled() => {}
+    }
+    let counted = counter.count(&snapshot.tables, stop).await;
+    if counted.is_err() {
+        // A server that is gone ends the dump too, and what that says comes first.
+        let _ = tokio::time::timeout(GIVE_WAY, ended.cancelled()).await;
+        stop.cancel();
+    }
+    counted
+}
+
 /// Begins the artifact with what the source says of itself in the snapshot.
 async fn begin(
     request: &DumpRequest<'_>,
     snapshot: &Snapshot,
+    watching: &Session,
     cancel: &CancellationToken,
 ) -> Result<ArtifactWriter, DumpError> {
     let mut writer =
@@ -297,7 +299,11 @@ async fn begin(
     writer.record(&Line::CatalogueLargeObjects { count: snapshot.large_objects })?;
     if snapshot.state.version_num >= inventory::SINCE_VERSION_NUM {
         tokio::select! {
-            recorded = asked::record_objects(&snapshot.session, &mut writer) => recorded?,
+            recorded = asked::record_objects(&snapshot.session, &mut writer) => {
+                if let Err(error) = recorded {
+                    return Err(asked::name_the_locked(error, watching).await);
+                }
+            }
             () = cancel.cancelled() => return Err(DumpError::Cancelled { database: request.database.to_owned() }),
         }
     }

@@ -80,6 +80,7 @@ impl Snapshot {
                 version: state.version.clone(),
                 system_identifier: state.system_identifier.clone(),
                 bootstrap_superuser: state.bootstrap_superuser.clone(),
+                preload: state.preload.clone(),
             },
             database: database.to_owned(),
             snapshot: self.id.clone(),
@@ -87,7 +88,24 @@ impl Snapshot {
             encoding: state.encoding.clone(),
             dump_encoding: dump_encoding(&state.encoding).to_owned(),
             createdb_options: createdb_options(&self.session, &state.encoding).await?,
+            database_bytes: self.database_bytes().await?,
+            session_settings: self.session_settings().await?,
         })
+    }
+
+    async fn database_bytes(&self) -> Result<u64, PostgresError> {
+        const SQL: &str = "SELECT pg_database_size(current_database())";
+        let row = self.session.one("asking the database's size", SQL, &[]).await?;
+        Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or(0))
+    }
+
+    /// `pg_dump` leaves these as its role and database have them; `lc_monetary` matters only to values of money.
+    async fn session_settings(&self) -> Result<BTreeMap<String, String>, PostgresError> {
+        const SQL: &str = "SELECT name, setting FROM pg_settings WHERE name IN ('TimeZone', 'bytea_output') \
+             OR (name = 'lc_monetary' AND EXISTS (SELECT FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+                 WHERE a.atttypid = 'money'::regtype AND c.oid >= 16384))";
+        let rows = self.session.query("asking the session's settings", SQL, &[]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     /// Compares the tables of a dump with the catalogue's.

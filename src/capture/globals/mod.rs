@@ -206,6 +206,7 @@ fn describe(
             version: state.version.clone(),
             system_identifier: state.system_identifier.clone(),
             bootstrap_superuser: state.bootstrap_superuser.clone(),
+            preload: state.preload.clone(),
         }),
         counts: Counts { roles: Some(roles), ..Counts::default() },
         method: format!("pg_dumpall {version} --globals-only"),
@@ -269,7 +270,8 @@ async fn record(
     for object in before {
         writer.record(&Line::Object(object))?;
     }
-    Ok(writer.record(&Line::Inventory { catalogues: inventory::SERVER.map(str::to_owned).to_vec() })?)
+    let catalogues = inventory::asked_of_server(request.role_passwords);
+    Ok(writer.record(&Line::Inventory { catalogues })?)
 }
 
 struct Written {

@@ -6,6 +6,7 @@
 //! §9.26.10 and §9.26.11).
 
 mod catalogues;
+mod left_out;
 mod query;
 mod server;
 
@@ -13,10 +14,11 @@ use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
 
-use catalogues::{COMPARED, Catalogue, LEFT_OUT};
+use catalogues::{COMPARED, Catalogue};
+use left_out::LEFT_OUT;
 pub use query::RoleAlias;
 use query::{Column, Reference};
-pub use server::{SERVER, server};
+pub use server::{asked_of_server, server, with_passwords};
 
 use super::{PostgresError, Session};
 use crate::model::inventory::Object;

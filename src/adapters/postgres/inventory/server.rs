@@ -9,9 +9,19 @@ use crate::{
 /// The catalogue under which a database's own properties are told.
 pub(super) const DATABASE: &str = "pg_database";
 
-/// What [`server`] asks.
-pub const SERVER: [&str; 6] =
-    ["pg_authid", "pg_auth_members", "pg_db_role_setting", "pg_tablespace", "pg_shseclabel", "pg_parameter_acl"];
+const PASSWORDS: &str = "passwords";
+
+/// The catalogues that [`server`] asks, and whether passwords are among the facts.
+pub fn asked_of_server(passwords: bool) -> Vec<String> {
+    let asked =
+        ["pg_authid", "pg_auth_members", "pg_db_role_setting", "pg_tablespace", "pg_shseclabel", "pg_parameter_acl"];
+    asked.into_iter().chain(passwords.then_some(PASSWORDS)).map(str::to_owned).collect()
+}
+
+/// Whether an inventory of a server has passwords among its facts.
+pub fn with_passwords(asked: &[String]) -> bool {
+    asked.iter().any(|name| name == PASSWORDS)
+}
 
 /// Roles with the digest of their password, memberships, their settings, tablespaces, privileges on settings, and what
 /// was said about them. `passwords`: whether they were captured.

@@ -1,0 +1,79 @@
+//! The evidence of a drill: a set was restored into a throwaway server, and the copy compared with what was captured.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ids::SeriesName,
+    manifest::{HostFacts, Verification},
+};
+
+/// What a drill restored and compared.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Drill {
+    /// The throwaway servers.
+    pub servers: Vec<DrillServer>,
+    /// What was restored, in the order in which it was.
+    pub restored: Vec<Restored>,
+    /// How long all of it took, in milliseconds.
+    pub millis: u64,
+    /// How long the restoring alone took, in milliseconds: the set's stated recovery time on a host like this.
+    pub recovery_millis: u64,
+}
+
+/// A throwaway server that databases were restored into.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DrillServer {
+    /// The server whose copy it was, as `maint.toml` names it.
+    pub server: String,
+    /// Where it ran, e.g. `local`, `container postgres:15`.
+    pub place: String,
+    /// What kept what was restored from everything else, in words.
+    pub isolation: String,
+    /// Its `server_version`.
+    pub version: String,
+    /// How long it took to make and start it, in milliseconds.
+    pub start_millis: u64,
+}
+
+/// One artifact, restored and compared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Restored {
+    /// The artifact's file.
+    pub file: String,
+    /// How long restoring it took, in milliseconds.
+    pub restore_millis: u64,
+    /// How long comparing it took, in milliseconds.
+    pub compare_millis: u64,
+    /// What was compared and is equal, in words, each with its count.
+    pub checks: Vec<String>,
+    /// What could not be compared, and why.
+    pub not_compared: Vec<String>,
+}
+
+/// What `format` of a record says.
+pub const RECORD_FORMAT: &str = "maint-record";
+/// The format's version; a reader refuses a higher one.
+pub const RECORD_VERSION: u32 = 1;
+
+/// What was learned of a set after it was published: a file beside the sets, never inside one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Record {
+    /// Always `maint-record`.
+    pub format: String,
+    /// The format's version.
+    pub version: u32,
+    /// The set's series.
+    pub series: SeriesName,
+    /// The set's name in it, e.g. `202608-2`.
+    pub set: String,
+    /// SHA-256 of the set's manifest, so that the record speaks of this set and no other.
+    pub manifest_sha256: String,
+    /// Where it was learned.
+    pub host: HostFacts,
+    /// When.
+    pub made: DateTime<Utc>,
+    /// What was found to be as it should be.
+    pub verification: Verification,
+}
