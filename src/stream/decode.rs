@@ -254,7 +254,8 @@ mod tests {
             let (codec, list) = frames(&dir.path().join(&packed.contents.file)).unwrap();
             assert_eq!(list.len(), 14);
             let mut reader = RangeReader::open(&path, codec, list.clone().into()).unwrap();
-            for (from, to) in [(39_000, 40_000), (0, 40_000), (2_999, 3_001), (3_000, 3_000), (5, 6), (17_000, 29_001)] {
+            for (from, to) in [(39_000, 40_000), (0, 40_000), (2_999, 3_001), (3_000, 3_000), (5, 6), (17_000, 29_001)]
+            {
                 let mut found = Vec::new();
                 while from + found.len() < to {
                     let piece = reader.read((from + found.len()) as u64, to as u64).unwrap();

@@ -189,7 +189,8 @@ mod tests {
     #[test]
     fn a_servers_rows_count_however_they_are_cut() {
         let rows = b"1\tone\n\n2\ttwo\\nlines\n";
-        let sum = [&b"1\tone"[..], b"", b"2\ttwo\\nlines"].iter().fold(0_u128, |sum, row| sum.wrapping_add(xxh3_128(row)));
+        let sum =
+            [&b"1\tone"[..], b"", b"2\ttwo\\nlines"].iter().fold(0_u128, |sum, row| sum.wrapping_add(xxh3_128(row)));
         for size in [1, 3, rows.len()] {
             let mut digester = RowDigester::default();
             rows.chunks(size).for_each(|piece| digester.feed(piece));
