@@ -177,8 +177,8 @@ async fn rows_that_need_the_dumps_order_get_it() {
         "CREATE TABLE a_allowed (k int); INSERT INTO a_allowed VALUES (1);
          CREATE FUNCTION allowed(i int) RETURNS bool LANGUAGE sql AS 'SELECT EXISTS (SELECT FROM public.a_allowed WHERE k = i)';
          CREATE TABLE b_checked (k int CHECK (allowed(k)), pad text);
-         INSERT INTO b_checked SELECT 1, repeat('x', 1000) FROM generate_series(1, 3000);
-         CREATE TABLE c_other AS SELECT repeat('y', 1000) FROM generate_series(1, 2000);",
+         INSERT INTO b_checked SELECT 1, repeat('x', 1000) FROM generate_series(1, 18000);
+         CREATE TABLE c_other AS SELECT repeat('y', 1000) FROM generate_series(1, 17000);",
     );
     let target = Cluster::start();
     let loaded = round_trip(&source, &target, "a", 2, "").await;
