@@ -1,7 +1,5 @@
 //! A captured database is loaded into an empty one over maint's own connections, and is the same afterwards.
 
-#![expect(clippy::unwrap_used, reason = "tests set their stage")]
-
 #[path = "support/load.rs"]
 mod load;
 #[path = "support/postgres.rs"]

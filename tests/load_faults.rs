@@ -1,6 +1,6 @@
 //! What goes wrong while a dump is loaded is said clearly, blamed on the right one, and hangs nowhere.
 
-#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests set their stage")]
+#![expect(clippy::disallowed_methods, reason = "tests set their stage")]
 
 #[path = "support/load.rs"]
 mod load;

@@ -121,11 +121,12 @@ async fn run(
     let shared = Arc::new(Shared {
         contents: contents.to_owned(),
         tables: Mutex::new(tables),
-        differences: Mutex::new(differences),
+        differences: Mutex::default(),
         untold: AtomicU64::new(0),
         counts: Default::default(),
         told,
     });
+    differences.into_iter().for_each(|difference| shared.differs(difference));
     let listed = large_objects::listed(&shared);
     let objects = Arc::new(tokio::sync::Mutex::new(listed.objects));
     let mut workers = JoinSet::new();

@@ -1,14 +1,17 @@
 //! Indexes and unique constraints, several at once.
 //!
 //! `CREATE INDEX` statements depend on nothing but their table, and the server builds several of one table at once.
-//! Constraints lock their table, so one table's stay together in their order.
+//! Constraints lock their table, so one table's stay together in their order, and its indexes come after them.
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, VecDeque},
+    pin::pin,
     sync::Mutex,
 };
 
 use futures_util::future::try_join_all;
+use tokio::sync::Notify;
 
 use super::{
     LoadError,
@@ -24,44 +27,76 @@ use crate::{
     stream::dump::{SqlStatement, kind::Kind},
 };
 
-/// Statements of one kind that follow each other in the dump.
+/// Statements that follow each other in the dump: constraints, then indexes.
 #[derive(Default)]
 pub(super) struct Batch {
-    constraints: bool,
-    statements: Vec<(TableName, SqlStatement)>,
+    constraints: Vec<(TableName, SqlStatement)>,
+    indexes: Vec<(TableName, SqlStatement)>,
+}
+
+/// What one connection executes in order; and what may be done by any of them afterwards.
+#[derive(Default)]
+struct Lane {
+    statements: Vec<SqlStatement>,
+    then: Vec<SqlStatement>,
+}
+
+/// The lanes that wait, and how many are being worked at.
+struct Work {
+    lanes: VecDeque<Lane>,
+    busy: usize,
+}
+
+struct Shared<'a> {
+    work: Mutex<Work>,
+    changed: Notify,
+    /// Statements that got in each other's way.
+    again: Mutex<Vec<SqlStatement>>,
+    meter: &'a Meter<'a>,
 }
 
 impl Batch {
     /// Whether a statement of this kind may join what is there.
     pub(super) fn takes(&self, kind: &Kind) -> bool {
         match kind {
-            Kind::Index(_) => self.statements.is_empty() || !self.constraints,
-            Kind::Unique(_) => self.statements.is_empty() || self.constraints,
+            Kind::Index(_) => true,
+            Kind::Unique(_) => self.indexes.is_empty(),
             _ => false,
         }
     }
 
-    /// Adds a statement; `false` when it is of another kind.
-    pub(super) fn add(&mut self, kind: Kind, statement: SqlStatement) -> bool {
-        let (Kind::Index(table) | Kind::Unique(table)) = &kind else { return false };
-        self.constraints = matches!(kind, Kind::Unique(_));
-        self.statements.push((table.clone(), statement));
-        true
+    /// Adds an index.
+    pub(super) fn index(&mut self, table: TableName, statement: SqlStatement) {
+        self.indexes.push((table, statement));
     }
 
-    /// Rows of statements that one connection executes in order, those on the largest tables first.
-    fn lanes(self, source: &Source) -> VecDeque<Vec<SqlStatement>> {
+    /// Adds a constraint.
+    pub(super) fn constraint(&mut self, table: TableName, statement: SqlStatement) {
+        self.constraints.push((table, statement));
+    }
+
+    fn len(&self) -> usize {
+        self.constraints.len() + self.indexes.len()
+    }
+
+    /// Those on the largest tables first.
+    fn lanes(self, source: &Source) -> VecDeque<Lane> {
         let sizes: HashMap<_, _> = source.tables.iter().map(|t| (&t.table, t.bytes)).collect();
-        let mut lanes: Vec<(TableName, Vec<SqlStatement>)> = Vec::new();
-        let mut at = HashMap::new();
-        for (table, statement) in self.statements {
-            let lane = if self.constraints { *at.entry(table.clone()).or_insert(lanes.len()) } else { lanes.len() };
-            match lanes.get_mut(lane) {
-                Some((_, lane)) => lane.push(statement),
-                None => lanes.push((table, vec![statement])),
+        let mut of_table: HashMap<TableName, Lane> = HashMap::new();
+        let mut lanes = Vec::new();
+        for (table, statement) in self.constraints {
+            of_table.entry(table).or_default().statements.push(statement);
+        }
+        for (table, statement) in self.indexes {
+            match of_table.get_mut(&table) {
+                Some(lane) => lane.then.push(statement),
+                None => lanes.push((table, Lane { statements: vec![statement], then: Vec::new() })),
             }
         }
-        lanes.sort_by_key(|(table, _)| std::cmp::Reverse(sizes.get(table).copied().unwrap_or(0)));
+        lanes.extend(of_table);
+        lanes.sort_by_key(|(table, lane)| {
+            (Reverse(sizes.get(table).copied().unwrap_or(0)), lane.statements.first().map(|s| s.offset))
+        });
         lanes.into_iter().map(|(_, lane)| lane).collect()
     }
 }
@@ -73,38 +108,61 @@ pub(super) async fn build(
     source: &Source,
     meter: &Meter<'_>,
 ) -> Result<u64, LoadError> {
-    let count = batch.statements.len() as u64;
-    let lanes = batch.lanes(source);
-    if lanes.is_empty() {
+    let count = batch.len();
+    if count == 0 {
         return Ok(0);
     }
-    connections.widen(lanes.len()).await?;
-    let (lanes, again) = (Mutex::new(lanes), Mutex::new(Vec::new()));
-    try_join_all(connections.all().map(|session| work(session, &lanes, &again, meter))).await?;
-    for statement in lock(&again).drain(..).collect::<Vec<_>>() {
+    connections.widen(count).await?;
+    let work = Mutex::new(Work { lanes: batch.lanes(source), busy: 0 });
+    let shared = Shared { work, changed: Notify::new(), again: Mutex::default(), meter };
+    try_join_all(connections.all().map(|session| worker(session, &shared))).await?;
+    let again = std::mem::take(&mut *lock(&shared.again));
+    for statement in again {
         execute(&connections.main, &statement).await?;
     }
-    Ok(count)
+    Ok(count as u64)
 }
 
-async fn work(
-    session: &Session,
-    lanes: &Mutex<VecDeque<Vec<SqlStatement>>>,
-    again: &Mutex<Vec<SqlStatement>>,
-    meter: &Meter<'_>,
-) -> Result<(), LoadError> {
-    loop {
-        let Some(lane) = lock(lanes).pop_front() else { return Ok(()) };
-        let mut lane = lane.into_iter();
-        while let Some(statement) = lane.next() {
-            meter.add(0, &beginning(&statement.text));
+async fn worker(session: &Session, shared: &Shared<'_>) -> Result<(), LoadError> {
+    while let Some(lane) = next(shared).await {
+        let mut statements = lane.statements.into_iter();
+        while let Some(statement) = statements.next() {
+            shared.meter.add(0, &beginning(&statement.text));
             match execute(session, &statement).await {
                 // A partitioned table's constraint locks its partitions too: it waits until the others are done.
                 Err(LoadError::Postgres(PostgresError::Query { code, .. })) if code == "40P01" => {
-                    lock(again).extend(std::iter::once(statement).chain(lane.by_ref()));
+                    lock(&shared.again).extend(std::iter::once(statement).chain(statements.by_ref()));
                 }
                 other => other?,
             }
         }
+        let mut work = lock(&shared.work);
+        work.busy -= 1;
+        for statement in lane.then.into_iter().rev() {
+            work.lanes.push_front(Lane { statements: vec![statement], then: Vec::new() });
+        }
+        drop(work);
+        shared.changed.notify_waiters();
+    }
+    Ok(())
+}
+
+/// The next lane; none once nothing waits and nobody is at work, who could add to it.
+async fn next(shared: &Shared<'_>) -> Option<Lane> {
+    loop {
+        let mut changed = pin!(shared.changed.notified());
+        // What changes from now on is heard.
+        changed.as_mut().enable();
+        {
+            let mut work = lock(&shared.work);
+            if let Some(lane) = work.lanes.pop_front() {
+                work.busy += 1;
+                return Some(lane);
+            }
+            if work.busy == 0 {
+                return None;
+            }
+        }
+        changed.await;
     }
 }

@@ -106,8 +106,12 @@ impl Load<'_> {
             self.build().await?;
         }
         match kind {
-            Kind::Index(_) | Kind::Unique(_) => {
-                self.indexes.add(kind, statement);
+            Kind::Index(table) => {
+                self.indexes.index(table, statement);
+                return Ok(());
+            }
+            Kind::Unique(table) => {
+                self.indexes.constraint(table, statement);
                 return Ok(());
             }
             Kind::Setting(name) if name == "default_tablespace" && !self.options.tablespaces => return Ok(()),
