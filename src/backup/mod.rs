@@ -4,6 +4,7 @@
 //! make, and [`publish`](publish::publish) takes [`Sealed`](seal::Sealed). So nothing unverified is ever published.
 
 pub mod objects;
+pub mod load;
 pub mod publish;
 mod restore_md;
 pub mod seal;

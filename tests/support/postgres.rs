@@ -288,3 +288,19 @@ fn feed(what: &str, command: &mut Command, input: &[u8]) -> Output {
     });
     check(what, output)
 }
+
+/// Gives the host's server an extension of ours, which stays; its script may be anything.
+pub fn fake_extension(name: &str, script: &str) {
+    let share = run("pg_config", Command::new(bin_dir().join("pg_config")).arg("--sharedir")).stdout;
+    let dir = PathBuf::from(String::from_utf8(share).unwrap().trim()).join("extension");
+    fs::write(dir.join(format!("{name}.control")), "default_version = '1'\nrelocatable = false\n").unwrap();
+    fs::write(dir.join(format!("{name}--1.sql")), script).unwrap();
+}
+
+/// Takes such an extension away again.
+pub fn remove_extension(name: &str) {
+    let share = run("pg_config", Command::new(bin_dir().join("pg_config")).arg("--sharedir")).stdout;
+    let dir = PathBuf::from(String::from_utf8(share).unwrap().trim()).join("extension");
+    fs::remove_file(dir.join(format!("{name}.control"))).unwrap();
+    fs::remove_file(dir.join(format!("{name}--1.sql"))).unwrap();
+}

@@ -69,6 +69,7 @@ enum State {
 pub(super) struct Lexer {
     state: State,
     text: Vec<u8>,
+    most: usize,
     cut_off: bool,
     line: Vec<u8>,
     tag: Vec<u8>,
@@ -82,9 +83,15 @@ pub(super) struct Lexer {
 
 impl Lexer {
     pub(super) fn new() -> Self {
+        Self::keeping(MAX_KEPT)
+    }
+
+    /// A lexer that keeps statements up to this length.
+    pub(super) fn keeping(most: usize) -> Self {
         Self {
             state: State::Plain,
             text: Vec::new(),
+            most,
             cut_off: false,
             line: Vec::new(),
             tag: Vec::new(),
@@ -96,9 +103,14 @@ impl Lexer {
         }
     }
 
-    /// The current statement without leading blanks; cut off at 1 MiB.
+    /// The current statement without leading blanks; cut off where it is too long to keep.
     pub(super) fn text(&self) -> &[u8] {
         &self.text
+    }
+
+    /// The same, given away.
+    pub(super) fn take_text(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.text)
     }
 
     /// Whether [`text`](Self::text) is only the beginning.
@@ -173,7 +185,7 @@ impl Lexer {
 
     /// Adds bytes to the statement; gives their number.
     fn keep(&mut self, bytes: &[u8]) -> usize {
-        let room = MAX_KEPT.saturating_sub(self.text.len());
+        let room = self.most.saturating_sub(self.text.len());
         self.cut_off |= bytes.len() > room;
         self.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
         bytes.len()

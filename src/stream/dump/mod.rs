@@ -4,16 +4,20 @@
 //! ([`lexer`]), so that text inside a string, a function body or a comment never looks like data, and COPY's text
 //! format ([`rows`]). Memory does not depend on the size of rows, tables or large objects.
 
+pub mod kind;
 mod large_object;
 mod lexer;
 mod rows;
 mod statement;
+mod statements;
 mod words;
 
 use large_object::OpenObject;
 use lexer::{Lexed, Lexer};
 use rows::Block;
+pub use rows::RowDigester;
 use statement::Statement;
+pub use statements::{Splitter, Sql, SqlStatement};
 
 use crate::model::contents::{LargeObjectLine, TableLine, TableName};
 

@@ -3,8 +3,8 @@
 use memchr::{memchr, memchr_iter};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::{Boundary, Visitor};
-use crate::model::contents::{TableDigest, TableLine, TableName};
+use super::{Boundary, DumpSyntax, Visitor};
+use crate::model::contents::{LargeObjectLine, TableDigest, TableLine, TableName};
 
 /// The line that ends a block. A row that is a backslash and a dot is written `\\.`, so it cannot be mistaken.
 const END: &[u8] = b"\\.";
@@ -117,6 +117,48 @@ impl Block {
     }
 }
 
+/// Count and digest of rows that a server sends: the same lines as in a dump, in pieces of any length.
+pub struct RowDigester {
+    block: Block,
+    broken: bool,
+}
+
+/// Nobody looks on.
+struct Nobody;
+
+impl Visitor for Nobody {
+    type Error = DumpSyntax;
+
+    fn table(&mut self, _table: TableLine) -> Result<(), DumpSyntax> {
+        Ok(())
+    }
+
+    fn large_object(&mut self, _object: LargeObjectLine) -> Result<(), DumpSyntax> {
+        Ok(())
+    }
+}
+
+impl Default for RowDigester {
+    fn default() -> Self {
+        let nameless = TableName { schema: String::new(), name: String::new() };
+        Self { block: Block::new(nameless, Vec::new(), 0), broken: false }
+    }
+}
+
+impl RowDigester {
+    /// Reads the next piece.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        // The line that ends a block is no row, and a server does not send it.
+        self.broken |= !self.block.read(bytes, 0, &mut Nobody).is_ok_and(|read| !read.ended);
+    }
+
+    /// What was read; `None` where it was not whole rows.
+    pub fn finish(self) -> Option<TableDigest> {
+        let whole = !self.broken && self.block.partial.length == 0;
+        whole.then(|| self.block.finish().content)
+    }
+}
+
 fn offset_by(start: usize) -> impl Fn(usize) -> usize {
     move |at| at + start
 }
@@ -138,4 +180,26 @@ fn pass_boundary<V: Visitor>(
     *given = end;
     visitor.boundary(Boundary::Row)?;
     Ok(visitor.next_row_boundary())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_rows_count_however_they_are_cut() {
+        let rows = b"1\tone\n\n2\ttwo\\nlines\n";
+        let sum =
+            [&b"1\tone"[..], b"", b"2\ttwo\\nlines"].iter().fold(0_u128, |sum, row| sum.wrapping_add(xxh3_128(row)));
+        for size in [1, 3, rows.len()] {
+            let mut digester = RowDigester::default();
+            rows.chunks(size).for_each(|piece| digester.feed(piece));
+            assert_eq!(digester.finish(), Some(TableDigest { rows: 3, digest: sum }), "pieces of {size}");
+        }
+        for bad in [&b"1\n2"[..], b"\\.\n"] {
+            let mut digester = RowDigester::default();
+            digester.feed(bad);
+            assert_eq!(digester.finish(), None);
+        }
+    }
 }

@@ -75,7 +75,8 @@ fn copy(text: &[u8]) -> Option<Statement<'static>> {
     rest.is_empty().then_some(Statement::Copy { table: TableName { schema, name }, columns })
 }
 
-struct Tokens<'a>(&'a [u8]);
+/// What is left of a statement that is read token by token.
+pub(super) struct Tokens<'a>(pub(super) &'a [u8]);
 
 impl Tokens<'_> {
     fn is_empty(&mut self) -> bool {
@@ -83,13 +84,13 @@ impl Tokens<'_> {
         self.0.is_empty()
     }
 
-    fn exactly(&mut self, token: &[u8]) -> Option<()> {
+    pub(super) fn exactly(&mut self, token: &[u8]) -> Option<()> {
         self.0 = self.0.trim_ascii_start().strip_prefix(token)?;
         Some(())
     }
 
     /// An identifier, unquoted. pg_dump writes it bare only where it is lower case (`fmtId`).
-    fn name(&mut self) -> Option<String> {
+    pub(super) fn name(&mut self) -> Option<String> {
         self.0 = self.0.trim_ascii_start();
         let Some(mut rest) = self.0.strip_prefix(b"\"") else {
             let end = self.0.iter().position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$')));
