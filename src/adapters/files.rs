@@ -74,6 +74,22 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
     at("creating the directory", path, DirBuilder::new().recursive(true).mode(0o700).create(path))
 }
 
+/// Sets the permission bits of a directory that others must pass or use.
+///
+/// # Errors
+/// When they cannot be set.
+pub fn set_mode(path: &Path, mode: u32) -> Result<(), FileError> {
+    at("setting the mode of", path, fs::set_permissions(path, Permissions::from_mode(mode)))
+}
+
+/// Gives a file or directory to a user and group (needs root).
+///
+/// # Errors
+/// When it cannot be given.
+pub fn give(path: &Path, uid: u32, gid: u32) -> Result<(), FileError> {
+    at("changing the owner of", path, std::os::unix::fs::chown(path, Some(uid), Some(gid)))
+}
+
 /// Whether files can be made in a directory, found out by making one.
 ///
 /// # Errors
