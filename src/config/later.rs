@@ -14,7 +14,6 @@ const HOST: &[&str] = &[
     "notify",
     "metric",
     "sign",
-    "drill",
 ];
 /// Top-level keys of a job.
 const JOB: &[&str] = &["catch_up", "mode", "severity"];

@@ -1,7 +1,6 @@
-//! A private server of maint's own: a unix socket in a private directory, gone when it is dropped.
+//! A server by the programs of this host, on a unix socket in a private directory.
 
 use std::{
-    os::unix::fs::chown,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -9,24 +8,22 @@ use std::{
 use rustix::process::Signal;
 use tokio_util::sync::CancellationToken;
 
-use super::{PostgresError, tools};
+use super::{PORT, START_TIMEOUT, as_stack_server, refuse, socket_fits};
 use crate::{
     adapters::{
-        clock,
-        files::{self, FileError},
+        cage::{self, Cage},
+        clock, files,
+        postgres::{
+            PostgresError,
+            tools::{self, ToolVersion},
+        },
         process::{self, Invocation, ProcessError, Running},
     },
-    model::stack::{PostgresAddress, PostgresServer, SslMode},
+    model::stack::PostgresServer,
 };
 
-/// A socket's path must fit `sun_path` (unix(7)).
-const LONGEST_SOCKET_PATH: usize = 107;
 /// How long a server may take to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a fresh server may take to answer.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// The socket's number; its directory is private, so it never collides.
-const PORT: u16 = 5432;
 
 /// Who runs the server: PostgreSQL refuses root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,18 +68,40 @@ pub struct Recipe {
     pub settings: Vec<(String, String)>,
 }
 
+/// What keeps a server in its place.
+#[derive(Debug, Clone, Default)]
+pub enum Confinement {
+    /// Nothing: for a server whose content is maint's own.
+    #[default]
+    None,
+    /// Nothing but its user; it runs at a low priority and ends with maint.
+    Leash {
+        /// As in nice(1).
+        nice: u8,
+    },
+    /// A cage around the recipe's directory; its user runs the server, whatever the recipe says.
+    Cage(Cage),
+}
+
+impl Confinement {
+    fn apply(&self, program: Invocation) -> Invocation {
+        match self {
+            Self::None => program,
+            Self::Leash { nice } => cage::gently(*nice, cage::leashed(program)),
+            Self::Cage(cage) => cage.confine(program),
+        }
+    }
+}
+
 /// A running private server; stopped when dropped.
 #[derive(Debug)]
 pub struct Throwaway {
     running: Running,
+    confinement: Confinement,
     pid_file: PathBuf,
     socket_dir: PathBuf,
     bin_dir: PathBuf,
     superuser: String,
-}
-
-fn refuse(problem: impl Into<String>) -> PostgresError {
-    PostgresError::Throwaway { problem: problem.into() }
 }
 
 impl Throwaway {
@@ -91,48 +110,62 @@ impl Throwaway {
     /// # Errors
     /// When `initdb` is missing or fails, the socket's path is too long, or the server does not answer in a minute.
     pub async fn start(recipe: &Recipe, cancel: &CancellationToken) -> Result<Self, PostgresError> {
+        Self::start_in(recipe, Confinement::None, cancel).await
+    }
+
+    /// The same, kept in its place. To be awaited where the runtime lasts: not in a runtime of its own that ends before.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_in(
+        recipe: &Recipe,
+        confinement: Confinement,
+        cancel: &CancellationToken,
+    ) -> Result<Self, PostgresError> {
         let bin_dir = server_programs(recipe.bin_dir.as_deref(), cancel).await?;
-        if recipe.run_as.is_none() && rustix::process::geteuid().is_root() {
+        let owner = match &confinement {
+            Confinement::Cage(cage) => Some(RunAs { uid: cage.uid(), gid: cage.uid() }),
+            _ => recipe.run_as,
+        };
+        if owner.is_none() && rustix::process::geteuid().is_root() {
             return Err(refuse("PostgreSQL refuses to run as root, and no other user was given"));
         }
         let (data, socket_dir) = (recipe.dir.join("data"), recipe.dir.join("s"));
-        let socket = socket_dir.join(format!(".s.PGSQL.{PORT}"));
-        if socket.as_os_str().len() > LONGEST_SOCKET_PATH {
-            return Err(refuse(format!(
-                "the socket's path {} is longer than {LONGEST_SOCKET_PATH} bytes; use a shorter directory",
-                socket.display()
-            )));
-        }
+        socket_fits(&socket_dir)?;
         for dir in [&data, &socket_dir] {
             files::create_private_dir(dir)?;
         }
-        if let Some(RunAs { uid, gid }) = recipe.run_as {
+        if let Some(RunAs { uid, gid }) = owner {
             for dir in [&recipe.dir, &data, &socket_dir] {
-                chown(dir, Some(uid), Some(gid)).map_err(|e| FileError::new("changing the owner of", dir, e))?;
+                files::give(dir, uid, gid)?;
             }
         }
-        let initdb = as_user(Invocation::new(bin_dir.join("initdb")), recipe)
+        let place = |program: &str| {
+            let program = Invocation::new(bin_dir.join(program));
+            match (&confinement, recipe.run_as) {
+                // The cage has its own way to become its user.
+                (Confinement::Cage(_), _) | (_, None) => program.dir(&recipe.dir),
+                (_, Some(RunAs { uid, gid })) => program.dir(&recipe.dir).user(uid, gid),
+            }
+        };
+        let initdb = place("initdb")
             .args(["--auth=trust", "--no-instructions", "--no-sync", "--encoding=UTF8"])
             .arg(format!("--username={}", recipe.superuser))
             .arg("--pgdata")
             .arg(&data)
             .args(&recipe.initdb_options);
-        process::output(&initdb, cancel).await?;
-        let mut server = as_user(Invocation::new(bin_dir.join("postgres")), recipe)
-            .arg("-D")
-            .arg(&data)
-            .args(["-c", "listen_addresses="])
-            .arg("-c")
-            .arg(format!("unix_socket_directories={}", socket_dir.display()))
-            .arg("-c")
-            .arg(format!("port={PORT}"));
-        for (key, value) in &recipe.settings {
-            server = server.arg("-c").arg(format!("{key}={value}"));
-        }
-        let (running, log) = process::stream(&server)?;
+        process::output(&confinement.apply(initdb), cancel).await?;
+        let options = [("listen_addresses", String::new()), ("port", PORT.to_string())].into_iter();
+        let options = options.chain([("unix_socket_directories", socket_dir.display().to_string())]);
+        let settings = options.map(|(key, value)| (key.to_owned(), value)).chain(recipe.settings.iter().cloned());
+        let server = settings.fold(place("postgres").arg("-D").arg(&data), |server, (key, value)| {
+            server.arg("-c").arg(format!("{key}={value}"))
+        });
+        let (running, log) = process::stream(&confinement.apply(server))?;
         drop(log);
         let pid_file = data.join("postmaster.pid");
-        let mut this = Self { running, pid_file, socket_dir, bin_dir, superuser: recipe.superuser.clone() };
+        let superuser = recipe.superuser.clone();
+        let mut this = Self { running, confinement, pid_file, socket_dir, bin_dir, superuser };
         this.wait_until_ready(cancel).await?;
         Ok(this)
     }
@@ -161,18 +194,13 @@ impl Throwaway {
 
     /// The server as a stack names it.
     pub fn server(&self, name: &str, dbname: &str) -> PostgresServer {
-        PostgresServer {
-            name: name.to_owned(),
-            address: PostgresAddress::Socket { dir: self.socket_dir.clone(), port: PORT },
-            tools_in: None,
-            user: self.superuser.clone(),
-            dbname: dbname.to_owned(),
-            password: None,
-            sslmode: SslMode::Disable,
-            sslrootcert: None,
-            bin_dir: Some(self.bin_dir.clone()),
-            lock_timeout: Duration::from_secs(10),
-        }
+        let bin_dir = Some(self.bin_dir.clone());
+        PostgresServer { bin_dir, ..as_stack_server(name, &self.socket_dir, &self.superuser, dbname) }
+    }
+
+    /// The last lines that it wrote to its log.
+    pub fn said(&self) -> String {
+        self.running.stderr()
     }
 
     /// The directory of its socket.
@@ -187,6 +215,10 @@ impl Throwaway {
 
     /// Stops it and waits until it is gone; its directory is the caller's to remove.
     pub async fn stop(mut self) {
+        if let Confinement::Cage(_) = self.confinement {
+            // The kernel ends everything in the cage with bubblewrap; the drop waits for that.
+            return self.running.stop().await;
+        }
         self.running.signal(Signal::QUIT);
         let never = CancellationToken::new();
         if tokio::time::timeout(STOP_TIMEOUT, self.running.wait(&never)).await.is_err() {
@@ -197,8 +229,14 @@ impl Throwaway {
 
 impl Drop for Throwaway {
     /// It has nothing to keep: SIGQUIT ends every backend at once (manual 18.5), and lets the server give back its shared
-    /// memory, which SIGKILL would not.
+    /// memory, which SIGKILL would not. In a cage the memory goes with the cage.
     fn drop(&mut self) {
+        if let Confinement::Cage(cage) = &self.confinement {
+            self.running.signal(Signal::KILL);
+            // What stays is found by the sweep, by its user.
+            let _ = cage::reap(cage.uid());
+            return;
+        }
         self.running.signal(Signal::QUIT);
         let begun = clock::monotonic();
         while self.pid_file.exists() && begun.elapsed() < STOP_TIMEOUT {
@@ -207,26 +245,24 @@ impl Drop for Throwaway {
     }
 }
 
-fn as_user(invocation: Invocation, recipe: &Recipe) -> Invocation {
-    let invocation = invocation.dir(&recipe.dir);
-    match recipe.run_as {
-        Some(RunAs { uid, gid }) => invocation.user(uid, gid),
-        None => invocation,
+/// Directories with `initdb` and `postgres`, with their versions, oldest first; and where was looked. A program that
+/// does not even tell its version is none.
+pub async fn installed(bin_dir: Option<&Path>, cancel: &CancellationToken) -> (Vec<(ToolVersion, PathBuf)>, String) {
+    let dirs = tools::candidates(bin_dir);
+    let mut found = Vec::new();
+    for dir in dirs.iter().filter(|dir| dir.join("initdb").is_file() && dir.join("postgres").is_file()) {
+        if let Ok(version) = tools::version_of(&dir.join("initdb"), cancel).await {
+            found.push((version, dir.clone()));
+        }
     }
+    // The first directory of a version stays the first of those.
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    (found, dirs.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", "))
 }
 
 /// The newest directory with `initdb` and `postgres`.
 async fn server_programs(bin_dir: Option<&Path>, cancel: &CancellationToken) -> Result<PathBuf, PostgresError> {
-    let dirs = tools::candidates(bin_dir);
-    let mut newest = None;
-    for dir in dirs.iter().filter(|dir| dir.join("initdb").is_file() && dir.join("postgres").is_file()) {
-        let version = tools::version_of(&dir.join("initdb"), cancel).await?;
-        if newest.as_ref().is_none_or(|(best, _)| version > *best) {
-            newest = Some((version, dir));
-        }
-    }
-    let looked_in = || dirs.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(", ");
-    newest
-        .map(|(_, dir)| dir.clone())
-        .ok_or_else(|| refuse(format!("`initdb` was not found in {}; install the package postgresql", looked_in())))
+    let (found, looked_in) = installed(bin_dir, cancel).await;
+    let newest = found.into_iter().next_back().map(|(_, dir)| dir);
+    newest.ok_or_else(|| refuse(format!("`initdb` was not found in {looked_in}; install the package postgresql")))
 }
