@@ -309,6 +309,8 @@ pub fn is_regular(path: &Path) -> Result<bool, FileError> {
 pub struct Owner {
     /// Numeric user.
     pub uid: u32,
+    /// Numeric group.
+    pub gid: u32,
     /// Permission bits.
     pub mode: u32,
 }
@@ -319,7 +321,7 @@ pub struct Owner {
 /// When it cannot be asked.
 pub fn owner(path: &Path) -> Result<Owner, FileError> {
     let meta = at("asking for the owner of", path, fs::metadata(path))?;
-    Ok(Owner { uid: meta.uid(), mode: meta.mode() })
+    Ok(Owner { uid: meta.uid(), gid: meta.gid(), mode: meta.mode() })
 }
 
 /// Forgets a synced file's cached pages, so that the next read comes from the disk (posix_fadvise(2)).

@@ -206,8 +206,7 @@ impl Invocation {
         let program = self.program();
         let mut command = self.command();
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let spawned =
-            if self.kept { spawn_by_keeper(command) } else { command.spawn().map(|child| (child, None)) };
+        let spawned = if self.kept { spawn_by_keeper(command) } else { command.spawn().map(|child| (child, None)) };
         let (child, keeper) = spawned.map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => ProcessError::NotFound { program: program.clone() },
             _ => ProcessError::Spawn { program: program.clone(), source },

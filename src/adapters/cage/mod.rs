@@ -80,8 +80,9 @@ pub struct Cage {
 }
 
 impl Cage {
-    /// Makes a cage whose programs may write to `dir` alone, which becomes theirs, and tries it. `read_only`: what they
-    /// may read beyond the system's programs.
+    /// Makes a cage whose programs see `dir` and may write to what is [given](Self::give) to them there, and tries it. The
+    /// directory itself stays root's: nothing in it can be replaced by what runs inside. `read_only`: what they may read
+    /// beyond the system's programs.
     ///
     /// # Errors
     /// When there is no cage to be had on this host; the error says why.
@@ -99,7 +100,8 @@ impl Cage {
         let uid = free_uid(cancel).await?;
         files::write_atomic(&dir.join(view::PASSWD), view::passwd(uid).as_bytes())?;
         files::set_mode(&dir.join(view::PASSWD), 0o644)?;
-        files::give(dir, uid, uid)?;
+        files::give(dir, 0, uid)?;
+        files::set_mode(dir, 0o750)?;
         let read_only = read_only.to_owned();
         let mut this = Self { dir: dir.to_owned(), uid, nice, bwrap, setpriv, read_only, locked: true };
         match this.rehearse(cancel).await {
@@ -131,6 +133,14 @@ impl Cage {
         let program = if self.locked { program.under(view::lock(&self.bwrap)) } else { program };
         let unprivileged = program.under(view::unprivileged(&self.setpriv, self.uid));
         gently(self.nice, unprivileged.under(view::cage(&self.bwrap, &self.dir, &self.read_only)).kept())
+    }
+
+    /// Gives a directory below the cage's to its user.
+    ///
+    /// # Errors
+    /// When it cannot be given.
+    pub fn give(&self, dir: &Path) -> Result<(), CageError> {
+        Ok(files::give(dir, self.uid, self.uid)?)
     }
 
     /// The user that runs in it, and its group.

@@ -73,7 +73,9 @@ pub(super) fn cage(bwrap: &Path, dir: &Path, read_only: &[PathBuf]) -> Invocatio
 fn with_parents(mut outer: Invocation, path: &Path) -> Invocation {
     let mut parents: Vec<_> = path.ancestors().skip(1).filter(|p| p.parent().is_some()).collect();
     parents.reverse();
-    for parent in parents.into_iter().filter(|p| !["/tmp", "/dev", "/dev/shm", "/usr"].iter().any(|own| p == &Path::new(own))) {
+    for parent in
+        parents.into_iter().filter(|p| !["/tmp", "/dev", "/dev/shm", "/usr"].iter().any(|own| p == &Path::new(own)))
+    {
         outer = outer.args(["--perms", "0755", "--dir"]).arg(parent);
     }
     outer
@@ -82,15 +84,26 @@ fn with_parents(mut outer: Invocation, path: &Path) -> Invocation {
 /// Another user, no groups, no capabilities, and no way to get any.
 pub(super) fn unprivileged(setpriv: &Path, uid: u32) -> Invocation {
     let uid = uid.to_string();
-    Invocation::new(setpriv)
-        .args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "--no-new-privs"])
-        .args(["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--"])
+    Invocation::new(setpriv).args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "--no-new-privs"]).args([
+        "--inh-caps=-all",
+        "--ambient-caps=-all",
+        "--bounding-set=-all",
+        "--",
+    ])
 }
 
 /// A user namespace in which no further one can be made: with one of its own, a program has the kernel's whole interface
 /// for administrators to look for mistakes in.
 pub(super) fn lock(bwrap: &Path) -> Invocation {
-    Invocation::new(bwrap).args(["--unshare-user", "--disable-userns", "--die-with-parent", "--dev-bind", "/", "/", "--"])
+    Invocation::new(bwrap).args([
+        "--unshare-user",
+        "--disable-userns",
+        "--die-with-parent",
+        "--dev-bind",
+        "/",
+        "/",
+        "--",
+    ])
 }
 
 /// What is wrong with a cage, by /proc/self/status and /proc/net/dev of a program inside.
@@ -113,7 +126,8 @@ pub(super) fn leak(said: &str, uid: u32) -> Option<String> {
     if field("NoNewPrivs:") != Some("1") {
         return Some("it may get new privileges".into());
     }
-    let interfaces = said.lines().filter_map(|line| line.split_once(": ").filter(|(_, rest)| rest.split_whitespace().count() == 16));
+    let interfaces =
+        said.lines().filter_map(|line| line.split_once(": ").filter(|(_, rest)| rest.split_whitespace().count() == 16));
     let names: Vec<&str> = interfaces.map(|(name, _)| name.trim()).collect();
     if names == ["lo"] { None } else { Some(format!("network interfaces: {}", names.join(", "))) }
 }

@@ -109,10 +109,8 @@ impl Docker {
             host_config: Some(host),
             ..Default::default()
         };
-        let options = CreateContainerOptions {
-            name: Some(format!("maint-drill-{}", order.label.drill)),
-            ..Default::default()
-        };
+        let options =
+            CreateContainerOptions { name: Some(format!("maint-drill-{}", order.label.drill)), ..Default::default() };
         let created = self.api.create_container(Some(options), body).await;
         Ok(created.map_err(|e| self.sort("creating the drill's container of", &order.image, e))?.id)
     }

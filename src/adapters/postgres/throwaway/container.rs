@@ -126,10 +126,7 @@ impl Contained {
 
     /// The server as a stack names it; its client tools are in the container, where its socket has the same path.
     pub fn server(&self, name: &str, dbname: &str) -> PostgresServer {
-        PostgresServer {
-            tools_in: self.id.clone(),
-            ..as_stack_server(name, &self.socket_dir, &self.superuser, dbname)
-        }
+        PostgresServer { tools_in: self.id.clone(), ..as_stack_server(name, &self.socket_dir, &self.superuser, dbname) }
     }
 
     /// The container's id.

@@ -136,7 +136,9 @@ impl Throwaway {
             files::create_private_dir(dir)?;
         }
         if let Some(RunAs { uid, gid }) = owner {
-            for dir in [&recipe.dir, &data, &socket_dir] {
+            // A cage's directory stays root's.
+            let top = (!matches!(confinement, Confinement::Cage(_))).then_some(&recipe.dir);
+            for dir in top.into_iter().chain([&data, &socket_dir]) {
                 files::give(dir, uid, gid)?;
             }
         }

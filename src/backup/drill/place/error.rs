@@ -4,11 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     adapters::{
-        cage::CageError,
-        docker::DockerError,
-        files::FileError,
-        lock::LockError,
-        postgres::PostgresError,
+        cage::CageError, docker::DockerError, files::FileError, lock::LockError, postgres::PostgresError,
         process::ProcessError,
     },
     model::{
@@ -74,14 +70,16 @@ impl Diagnose for PlaceError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Cage(CageError::Missing { program: "bwrap" }) => "install it: apt-get install bubblewrap; or drill in \
+            Self::Cage(CageError::Missing { program: "bwrap" }) => {
+                "install it: apt-get install bubblewrap; or drill in \
                 a container: `image` in [drill] of maint.toml; or, for dumps that you would run as they are, \
                 `allow_unisolated = true` there"
-                .into(),
+                    .into()
+            }
             Self::Cage(e) => return e.hint(),
-            Self::NoMajor { wanted, .. } => format!(
-                "install postgresql-{wanted}, or set `bin_dir` or `image` in [drill] of maint.toml"
-            ),
+            Self::NoMajor { wanted, .. } => {
+                format!("install postgresql-{wanted}, or set `bin_dir` or `image` in [drill] of maint.toml")
+            }
             Self::NoPrograms { .. } => {
                 "install the package postgresql of the source's version, or set `bin_dir` or `image` in [drill] of \
                  maint.toml"

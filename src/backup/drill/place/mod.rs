@@ -188,13 +188,12 @@ impl Place {
 
     async fn named(server: &PostgresServer, docker: &stack::Docker, need: &Need) -> Result<Self, PlaceError> {
         let kind = Kind::Server(server.name.clone());
-        let state = check_major(server, docker, need, &kind).await;
+        check_major(server, docker, need, &kind).await?;
         let identifier = async {
             let session = Session::connect(server, docker, &server.dbname, "maint drill").await?;
             let row = session.one("asking for its identifier", IDENTIFIER, &[]).await?;
             Ok::<String, PostgresError>(row.get(0))
         };
-        state?;
         let asked = identifier.await.map_err(|source| PlaceError::Server { name: server.name.clone(), source })?;
         if asked == need.system_identifier {
             return Err(PlaceError::SameServer { name: server.name.clone() });

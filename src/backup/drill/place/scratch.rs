@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use super::PlaceError;
 use crate::{
     adapters::{
-        cage,
-        clock,
+        cage, clock,
         docker::{Docker, DrillLabel},
         files::{self, FileError},
         lock::{Lock, LockError},
@@ -135,9 +134,9 @@ pub async fn sweep(scratch_dir: &Path, docker: &stack::Docker) -> Result<Swept, 
 
 async fn clear(dir: &Path, lock: &Lock, docker: &stack::Docker) -> Result<(), PlaceError> {
     if dir.exists() {
-        // A cage's user owns the directory; other users are none of reap's business.
-        let owner = files::owner(dir)?.uid;
-        tokio::task::spawn_blocking(move || cage::reap(owner)).await.map_err(|e| join(dir, e))??;
+        // The directory's group is its cage's user; other numbers are none of reap's business.
+        let user = files::owner(dir)?.gid;
+        tokio::task::spawn_blocking(move || cage::reap(user)).await.map_err(|e| join(dir, e))??;
         if dir.join(SHARED).exists() {
             let docker = Docker::connect(&docker.host).await?;
             for id in docker.drill_containers(&label(dir)).await? {
