@@ -128,7 +128,6 @@ async fn no_network_and_no_socket_of_the_host() {
 #[tokio::test]
 async fn other_processes_cannot_be_seen_or_signalled() {
     let stage = stage().await;
-    let me = std::process::id();
     let mut marked = Command::new("sleep").arg("1000").env("X", "y").spawn().unwrap();
     let seen = format!("grep -l sleep /proc/{0}/comm || echo no", marked.id());
     let (inside, outside) = both(&stage, &seen).await;

@@ -9,11 +9,11 @@ mod postgres;
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -139,6 +139,7 @@ async fn holder() {
 /// Another process that prepares a place and holds it.
 struct Holder {
     child: Child,
+    _stdout: BufReader<ChildStdout>,
     /// Its line, cut at the bars.
     said: Vec<String>,
 }
@@ -149,9 +150,10 @@ impl Holder {
         command.args(["--exact", "holder", "--nocapture"]).env("HOLD_IN", dir).stdout(Stdio::piped());
         settle(&mut command);
         let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut lines = stdout.by_ref().lines().map(Result::unwrap);
         let line = lines.find(|line| line.starts_with("place|") || line.starts_with("error|")).unwrap();
-        Self { child, said: line.split('|').map(str::to_owned).collect() }
+        Self { child, _stdout: stdout, said: line.split('|').map(str::to_owned).collect() }
     }
 
     fn kill(&mut self) {
@@ -309,7 +311,7 @@ async fn too_little_space_is_told_with_numbers() {
     let error = prepare(&settings, &Need { bytes: 1 << 30, ..need() }).await.unwrap_err();
     assert_eq!(error.class(), Class::Unverifiable);
     let said = error.to_string();
-    assert!(said.contains("700 MiB are free") && said.contains("it needs 1.4 GiB"), "{said}");
+    assert!(said.contains("734.0 MB are free") && said.contains("it needs 1.5 GB"), "{said}");
     assert!(error.hint().unwrap().contains("scratch_dir"));
 
     let place = prepare(&settings, &need()).await.unwrap();
@@ -320,13 +322,14 @@ async fn too_little_space_is_told_with_numbers() {
     // As a load would: through the server, into its data.
     let session = connect(&place.server("postgres")).await;
     let begun = Instant::now();
-    let fill = "CREATE UNLOGGED TABLE big AS SELECT repeat(md5(i::text), 40) t FROM generate_series(1, 300000) i";
+    let fill =
+        "CREATE UNLOGGED TABLE public.big AS SELECT repeat(md5(i::text), 40) t FROM generate_series(1, 300000) i";
     let error = tokio::select! {
         error = &mut shortage => error,
         filled = async { session.batch("filling", fill).await.unwrap(); (&mut std::pin::pin!(place.shortage())).await } => filled,
     };
     assert!(matches!(error, PlaceError::Shortage { floor: FLOOR, free, .. } if free < FLOOR), "{error}");
-    assert!(error.to_string().contains("256 MiB are not for drills"), "{error}");
+    assert!(error.to_string().contains("268.4 MB are not for drills"), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(60));
     drop(session);
     place.strike().await;

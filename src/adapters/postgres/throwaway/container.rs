@@ -5,19 +5,16 @@ use std::{path::PathBuf, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{PORT, START_TIMEOUT, as_stack_server, refuse, socket_fits};
+use super::{PORT, START_TIMEOUT, answers, as_stack_server, refuse, socket_fits};
 use crate::{
     adapters::{
         clock,
         docker::{Docker, DrillContainer, DrillLabel, State},
         files,
-        postgres::{PostgresError, Session},
+        postgres::PostgresError,
         process::ProcessError,
     },
-    model::{
-        failure::chain,
-        stack::{self, PostgresServer},
-    },
+    model::{failure::chain, stack::PostgresServer},
 };
 
 /// Makes the cluster and becomes the server. `initdb` and `postgres` are on the PATH of every image that serves.
@@ -98,16 +95,8 @@ impl Contained {
     async fn wait_until_ready(&self, id: &str, cancel: &CancellationToken) -> Result<(), PostgresError> {
         let begun = clock::monotonic();
         let server = self.server("drill", "postgres");
-        // The socket is a file of this host: no engine is asked for it.
-        let nowhere = stack::Docker { host: String::new() };
         loop {
-            let error = match Session::connect(&server, &nowhere, "postgres", "maint drill").await {
-                Ok(session) => {
-                    session.close().await;
-                    return Ok(());
-                }
-                Err(error) => error,
-            };
+            let Err(error) = answers(&server).await else { return Ok(()) };
             if self.docker.container(id).await?.container.state != State::Running {
                 return Err(refuse(self.docker.said_by(id).await));
             }

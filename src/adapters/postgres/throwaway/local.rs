@@ -8,7 +8,7 @@ use std::{
 use rustix::process::Signal;
 use tokio_util::sync::CancellationToken;
 
-use super::{PORT, START_TIMEOUT, as_stack_server, refuse, socket_fits};
+use super::{PORT, START_TIMEOUT, answers, as_stack_server, refuse, socket_fits};
 use crate::{
     adapters::{
         cage::{self, Cage},
@@ -17,7 +17,7 @@ use crate::{
             PostgresError,
             tools::{self, ToolVersion},
         },
-        process::{self, Invocation, ProcessError, Running},
+        process::{self, Invocation, Running},
     },
     model::stack::PostgresServer,
 };
@@ -174,22 +174,16 @@ impl Throwaway {
 
     async fn wait_until_ready(&mut self, cancel: &CancellationToken) -> Result<(), PostgresError> {
         let begun = clock::monotonic();
-        let ready = Invocation::new(self.bin_dir.join("pg_isready"))
-            .arg("--quiet")
-            .arg(format!("--host={}", self.socket_dir.display()))
-            .arg(format!("--port={PORT}"));
+        let server = self.server("throwaway", "postgres");
         loop {
             if let Ok(end) = tokio::time::timeout(Duration::from_millis(50), self.running.wait(cancel)).await {
                 let end = end?;
                 return Err(refuse(self.running.failure(end).to_string()));
             }
-            match process::output(&ready, cancel).await {
-                Ok(_) => return Ok(()),
-                Err(ProcessError::Failed { .. }) if begun.elapsed() < START_TIMEOUT => {}
-                Err(ProcessError::Failed { .. }) => {
-                    return Err(refuse(format!("it did not answer in a minute: {}", self.running.stderr())));
-                }
-                Err(other) => return Err(other.into()),
+            match answers(&server).await {
+                Ok(()) => return Ok(()),
+                Err(_) if begun.elapsed() < START_TIMEOUT => {}
+                Err(_) => return Err(refuse(format!("it did not answer in a minute: {}", self.running.stderr()))),
             }
         }
     }
@@ -262,9 +256,15 @@ pub async fn installed(bin_dir: Option<&Path>, cancel: &CancellationToken) -> (V
     (found, dirs.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", "))
 }
 
+/// The directory of the newest version that will do; of several, where one looks first.
+pub fn newest(found: Vec<(ToolVersion, PathBuf)>, will_do: impl Fn(&ToolVersion) -> bool) -> Option<PathBuf> {
+    let fitting = found.into_iter().rev().filter(|(version, _)| will_do(version));
+    fitting.max_by(|a, b| a.0.cmp(&b.0)).map(|(_, dir)| dir)
+}
+
 /// The newest directory with `initdb` and `postgres`.
 async fn server_programs(bin_dir: Option<&Path>, cancel: &CancellationToken) -> Result<PathBuf, PostgresError> {
     let (found, looked_in) = installed(bin_dir, cancel).await;
-    let newest = found.into_iter().next_back().map(|(_, dir)| dir);
+    let newest = newest(found, |_| true);
     newest.ok_or_else(|| refuse(format!("`initdb` was not found in {looked_in}; install the package postgresql")))
 }

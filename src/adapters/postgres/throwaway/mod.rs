@@ -7,12 +7,12 @@ mod local;
 use std::{path::Path, time::Duration};
 
 pub use container::{Contained, Image};
-pub use local::{Confinement, Recipe, RunAs, Throwaway, installed};
+pub use local::{Confinement, Recipe, RunAs, Throwaway, installed, newest};
 
-use super::PostgresError;
+use super::{PostgresError, Session};
 use crate::{
     adapters::host,
-    model::stack::{PostgresAddress, PostgresServer, SslMode},
+    model::stack::{Docker, PostgresAddress, PostgresServer, SslMode},
 };
 
 /// A socket's path must fit `sun_path` (unix(7)).
@@ -65,6 +65,13 @@ fn socket_fits(socket_dir: &Path) -> Result<(), PostgresError> {
             socket.display()
         )));
     }
+    Ok(())
+}
+
+async fn answers(server: &PostgresServer) -> Result<(), PostgresError> {
+    // The socket is a file of this host: no engine is asked for it.
+    let nowhere = Docker { host: String::new() };
+    Session::connect(server, &nowhere, &server.dbname, "maint").await?.close().await;
     Ok(())
 }
 

@@ -271,11 +271,12 @@ fn superuser() -> String {
 /// The newest programs of exactly this major version: a dump of another one is not restored as it would be in earnest.
 async fn programs(settings: &DrillSettings, wanted: u32, cancel: &CancellationToken) -> Result<PathBuf, PlaceError> {
     let (installed, looked_in) = throwaway::installed(settings.bin_dir.as_deref(), cancel).await;
-    if let Some((_, dir)) = installed.iter().rev().find(|(version, _)| version.major() == wanted) {
-        return Ok(dir.clone());
-    }
-    let found = installed.into_iter().map(|(version, _)| version.text).collect();
-    Err(PlaceError::NoMajor { wanted, found, looked_in })
+    let found = installed.iter().map(|(version, _)| version.text.clone()).collect();
+    throwaway::newest(installed, |version| version.major() == wanted).ok_or(PlaceError::NoMajor {
+        wanted,
+        found,
+        looked_in,
+    })
 }
 
 /// A cage, or, where none can be had and the operator allows it, none; with what to say of it.
