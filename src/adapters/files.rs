@@ -74,6 +74,22 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
     at("creating the directory", path, DirBuilder::new().recursive(true).mode(0o700).create(path))
 }
 
+/// Sets the permission bits of a directory that others must pass or use.
+///
+/// # Errors
+/// When they cannot be set.
+pub fn set_mode(path: &Path, mode: u32) -> Result<(), FileError> {
+    at("setting the mode of", path, fs::set_permissions(path, Permissions::from_mode(mode)))
+}
+
+/// Gives a file or directory to a user and group (needs root).
+///
+/// # Errors
+/// When it cannot be given.
+pub fn give(path: &Path, uid: u32, gid: u32) -> Result<(), FileError> {
+    at("changing the owner of", path, std::os::unix::fs::chown(path, Some(uid), Some(gid)))
+}
+
 /// Whether files can be made in a directory, found out by making one.
 ///
 /// # Errors
@@ -293,6 +309,8 @@ pub fn is_regular(path: &Path) -> Result<bool, FileError> {
 pub struct Owner {
     /// Numeric user.
     pub uid: u32,
+    /// Numeric group.
+    pub gid: u32,
     /// Permission bits.
     pub mode: u32,
 }
@@ -303,7 +321,7 @@ pub struct Owner {
 /// When it cannot be asked.
 pub fn owner(path: &Path) -> Result<Owner, FileError> {
     let meta = at("asking for the owner of", path, fs::metadata(path))?;
-    Ok(Owner { uid: meta.uid(), mode: meta.mode() })
+    Ok(Owner { uid: meta.uid(), gid: meta.gid(), mode: meta.mode() })
 }
 
 /// Forgets a synced file's cached pages, so that the next read comes from the disk (posix_fadvise(2)).

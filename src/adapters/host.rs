@@ -12,6 +12,20 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
+/// Main memory in bytes.
+pub fn memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    // Both fields are longs of the platform's width.
+    #[expect(clippy::useless_conversion, reason = "their width differs between platforms")]
+    u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit))
+}
+
+/// A program's path, looked for on PATH as a shell does.
+pub fn find_program(name: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(|path| path.is_file())
+}
+
 /// The user that this process acts as.
 pub fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()

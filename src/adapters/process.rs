@@ -7,7 +7,7 @@ use std::{
     os::{fd::OwnedFd, unix::process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 
@@ -112,13 +112,14 @@ pub struct Invocation {
     env: BTreeMap<OsString, OsString>,
     user: Option<(u32, u32)>,
     dir: Option<PathBuf>,
+    kept: bool,
 }
 
 impl Invocation {
     /// A program by path or by name on PATH. Its environment has only PATH, HOME, LANG=C and what [`env`](Self::env)
     /// adds: nothing of the caller's leaks in, and messages come in one language.
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), args: Vec::new(), env: BTreeMap::new(), user: None, dir: None }
+        Self { program: program.into(), args: Vec::new(), env: BTreeMap::new(), user: None, dir: None, kept: false }
     }
 
     /// Adds an argument. Never a secret: everybody on the host can read argv.
@@ -156,6 +157,27 @@ impl Invocation {
         self
     }
 
+    /// Runs it under another program that takes a command line at the end of its own, as `nice` does. Environment, user
+    /// and directory become the other's.
+    #[must_use]
+    pub fn under(mut self, outer: Self) -> Self {
+        let inner = std::mem::replace(&mut self.program, outer.program);
+        let args = std::mem::replace(&mut self.args, outer.args);
+        self.args.push(inner.into_os_string());
+        self.args.extend(args);
+        self.env.extend(outer.env);
+        self.kept |= outer.kept;
+        self
+    }
+
+    /// For a program that asked the kernel to end it with its parent (PR_SET_PDEATHSIG): that is about the thread that
+    /// started it, so it is started by one that waits until [`Running`] is dropped.
+    #[must_use]
+    pub fn kept(mut self) -> Self {
+        self.kept = true;
+        self
+    }
+
     /// The program's name for messages.
     pub fn program(&self) -> String {
         self.program.file_name().unwrap_or(self.program.as_os_str()).to_string_lossy().into_owned()
@@ -180,15 +202,33 @@ impl Invocation {
         command
     }
 
-    fn spawn(&self, command: &mut Command) -> Result<Running, ProcessError> {
+    fn spawn(&self) -> Result<Running, ProcessError> {
         let program = self.program();
-        let child = command.spawn().map_err(|source| match source.kind() {
+        let mut command = self.command();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let spawned = if self.kept { spawn_by_keeper(command) } else { command.spawn().map(|child| (child, None)) };
+        let (child, keeper) = spawned.map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => ProcessError::NotFound { program: program.clone() },
             _ => ProcessError::Spawn { program: program.clone(), source },
         })?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        Ok(Running { child, group, program, stderr: Arc::default(), stderr_reader: None })
+        Ok(Running { child, group, program, stderr: Arc::default(), stderr_reader: None, _keeper: keeper })
     }
+}
+
+/// Spawns from a thread that lives until the sender is dropped.
+fn spawn_by_keeper(mut command: Command) -> io::Result<(Child, Option<mpsc::Sender<()>>)> {
+    let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
+    let (release, released) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
+    std::thread::Builder::new().name("keeper".into()).spawn(move || {
+        let _entered = runtime.enter();
+        if tell.send(command.spawn()).is_ok() {
+            // The end of the channel is what it waits for.
+            let _ = released.recv();
+        }
+    })?;
+    told.recv().map_err(io::Error::other)?.map(|child| (child, Some(release)))
 }
 
 /// A running child, the leader of its own process group. Dropping it kills the whole group.
@@ -199,6 +239,7 @@ pub struct Running {
     program: String,
     stderr: Arc<Mutex<Vec<String>>>,
     stderr_reader: Option<JoinHandle<()>>,
+    _keeper: Option<mpsc::Sender<()>>,
 }
 
 impl Running {
@@ -283,7 +324,7 @@ fn keep_tail(stream: tokio::process::ChildStderr, tail: Arc<Mutex<Vec<String>>>)
 /// # Errors
 /// When it cannot be started.
 pub fn stream(invocation: &Invocation) -> Result<(Running, OwnedFd), ProcessError> {
-    let mut running = invocation.spawn(invocation.command().stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let mut running = invocation.spawn()?;
     let program = running.program.clone();
     let stdout = running.child.stdout.take().map(tokio::process::ChildStdout::into_owned_fd);
     let stdout = match stdout {
@@ -304,7 +345,7 @@ pub fn stream(invocation: &Invocation) -> Result<(Running, OwnedFd), ProcessErro
 /// # Errors
 /// When it cannot be started, is cancelled, or ends with anything but 0.
 pub async fn output(invocation: &Invocation, cancel: &CancellationToken) -> Result<String, ProcessError> {
-    let mut running = invocation.spawn(invocation.command().stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let mut running = invocation.spawn()?;
     if let Some(stderr) = running.child.stderr.take() {
         running.stderr_reader = Some(keep_tail(stderr, running.stderr.clone()));
     }

@@ -3,8 +3,9 @@
 //! The types are the promise: [`seal`](seal::seal) takes [`Verified`](verify::Verified), which only the verifier can
 //! make, and [`publish`](publish::publish) takes [`Sealed`](seal::Sealed). So nothing unverified is ever published.
 
-pub mod objects;
+pub mod drill;
 pub mod load;
+pub mod objects;
 pub mod publish;
 mod restore_md;
 pub mod seal;

@@ -126,8 +126,7 @@ impl Expected {
     /// When the connection is lost, or the list cannot be read again.
     pub async fn compare_server(self, session: &Session, alias: Option<&RoleAlias>) -> Result<Compared, CompareError> {
         let passwords = self.catalogues.as_deref().is_some_and(inventory::with_passwords);
-        let mut matching =
-            Matching { expected: self.digests, changed: HashMap::new(), compared: Compared::default() };
+        let mut matching = Matching { expected: self.digests, changed: HashMap::new(), compared: Compared::default() };
         inventory::server(session, passwords, alias, &mut |object| matching.take(object)).await?;
         if !passwords {
             matching.compared.not_compared.push("passwords of roles: they were not captured".into());

@@ -5,7 +5,7 @@ use clap::Args;
 use super::{Exit, Failure, Global, output};
 use crate::{config, engine::recover};
 
-/// Puts right what dead runs left: stopped containers, helpers, staging, runs without an end
+/// Puts right what dead runs left: stopped containers, helpers, staging, drills, runs without an end
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -47,6 +47,9 @@ impl Recover {
         }
         for run in &found.staging {
             println!("{}: what the dead run {run} left in staging", done("swept", "sweep"));
+        }
+        for drill in &found.drills {
+            println!("{}: what the dead drill {drill} left", done("swept", "sweep"));
         }
         for run in &found.runs {
             println!(

@@ -1,15 +1,18 @@
 //! `maint.toml` to a [`Stack`].
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{
     diagnostic::Mistake,
     document::{Document, nearest, place},
-    shape::{HostFile, PostgresSection},
+    shape::{DrillSection, HostFile, PostgresSection},
 };
 use crate::model::{
     secret::{Secret, SecretSource},
-    stack::{Docker, PostgresAddress, PostgresServer, SslMode, Stack},
+    stack::{Docker, DrillSettings, PostgresAddress, PostgresServer, SslMode, Stack},
 };
 
 const DEFAULT_LOCK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -23,7 +26,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         None => chrono_tz::UTC,
         Some(name) => zone(document, &place!["timezone"], name, mistakes),
     };
-    let postgres = raw
+    let postgres: BTreeMap<_, _> = raw
         .postgres
         .into_iter()
         .map(|(name, section)| (name.clone(), server(document, &root, name, section, mistakes)))
@@ -33,15 +36,60 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         let message = format!("`{docker_host}`: expected `unix:///path/to/docker.sock`");
         mistakes.push(document.at_path(&place!["docker", "host"], message));
     }
+    let state_dir = under(raw.state_dir, "/var/lib/maint");
+    let drill = drill(document, &root, &state_dir, raw.drill.unwrap_or_default(), &postgres, mistakes);
     Stack {
         name: raw.stack,
         timezone,
         jobs_dir: under(raw.jobs_dir, "jobs"),
         backup_dir: under(raw.backup_dir, "backups"),
-        state_dir: under(raw.state_dir, "/var/lib/maint"),
+        state_dir,
         root: tidy(&root),
         postgres,
         docker: Docker { host: docker_host },
+        drill,
+    }
+}
+
+fn drill(
+    document: &Document,
+    root: &Path,
+    state_dir: &Path,
+    raw: DrillSection,
+    postgres: &BTreeMap<String, PostgresServer>,
+    mistakes: &mut Vec<Mistake>,
+) -> DrillSettings {
+    let default = DrillSettings::below(state_dir);
+    let here = |key: &str| place!["drill", key];
+    if raw.image.is_some() && raw.server.is_some() {
+        mistakes.push(document.at_path(&here("server"), "only one of `image` and `server` can say where a drill runs"));
+    }
+    let server = raw.server.and_then(|name| {
+        let found = postgres.get(&name).cloned();
+        if found.is_none() {
+            let mistake = document.at_path(&here("server"), format!("there is no `[postgres.{name}]`"));
+            mistakes.push(match nearest(&name, postgres.keys().map(String::as_str)) {
+                Some(near) => mistake.help(format!("did you mean `{near}`?")),
+                None => mistake,
+            });
+        }
+        found
+    });
+    if raw.jobs == Some(0) {
+        mistakes.push(document.at_path(&here("jobs"), "nothing is loaded by 0 jobs; expected 1 or more"));
+    }
+    if let Some(nice) = raw.nice.filter(|nice| *nice > 19) {
+        mistakes.push(document.at_path(&here("nice"), format!("`{nice}`: expected 0 to 19")));
+    }
+    DrillSettings {
+        scratch_dir: raw.scratch_dir.map_or(default.scratch_dir, |dir| tidy(&root.join(dir))),
+        allow_unisolated: raw.allow_unisolated.unwrap_or(default.allow_unisolated),
+        timeout: raw.timeout.map_or(default.timeout, |span| span.0),
+        image: raw.image,
+        server,
+        bin_dir: raw.bin_dir.map(|dir| tidy(&root.join(dir))),
+        jobs: raw.jobs,
+        nice: raw.nice.unwrap_or(default.nice),
     }
 }
 

@@ -3,19 +3,8 @@
 use super::document::Segment;
 
 /// Top-level keys and sections of `maint.toml`.
-const HOST: &[&str] = &[
-    "compose",
-    "prometheus",
-    "alertmanager",
-    "redis",
-    "certificate",
-    "endpoint",
-    "store",
-    "notify",
-    "metric",
-    "sign",
-    "drill",
-];
+const HOST: &[&str] =
+    &["compose", "prometheus", "alertmanager", "redis", "certificate", "endpoint", "store", "notify", "metric", "sign"];
 /// Top-level keys of a job.
 const JOB: &[&str] = &["catch_up", "mode", "severity"];
 /// Keys of `[backup]`.

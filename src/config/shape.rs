@@ -55,6 +55,8 @@ pub struct HostFile {
     pub postgres: BTreeMap<String, PostgresSection>,
     /// The Docker engine.
     pub docker: Option<DockerSection>,
+    /// Where and how sets are restored to try them.
+    pub drill: Option<DrillSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.
@@ -97,6 +99,31 @@ pub struct PostgresSection {
 pub struct DockerSection {
     /// Its socket. Default: `unix:///var/run/docker.sock`.
     pub host: Option<String>,
+}
+
+/// `[drill]`: where and how a set is restored to try it. A dump is a program, so that the throwaway server runs in a cage
+/// (bubblewrap) or in a container without a network; at most one of `image` and `server` names another place.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DrillSection {
+    /// Where throwaway servers have their data. Default: `drill` in `state_dir`.
+    pub scratch_dir: Option<PathBuf>,
+    /// Run it without a cage where none can be had, instead of refusing; only for dumps that you would run as they are.
+    /// Default: `false`.
+    pub allow_unisolated: Option<bool>,
+    /// How long a drill may take. Default: `4h`.
+    pub timeout: Option<Span>,
+    /// Run it in a container of this image, which must be on the host. Default: the image of the source's own container.
+    pub image: Option<String>,
+    /// Restore into this server instead, a `[postgres.NAME]` other than the source; it must keep the restored databases
+    /// away from others by itself.
+    pub server: Option<String>,
+    /// Where `initdb` and `postgres` are. Default: found on the host, of the source's major version.
+    pub bin_dir: Option<PathBuf>,
+    /// How many tables are loaded at once. Default: one per core.
+    pub jobs: Option<u32>,
+    /// Its priority for processor and disk, 0 to 19, as in nice(1). Default: 10.
+    pub nice: Option<u8>,
 }
 
 /// `jobs/NAME.toml`: one job.

@@ -1,4 +1,4 @@
-//! Puts right what dead runs left: containers that they stopped, helpers on the engine, staging directories, and runs
+//! Puts right what dead runs left: containers that they stopped, helpers on the engine, staging directories, drills, and runs
 //! in the ledger that never ended. What a living run has is never touched.
 
 use std::path::Path;
@@ -11,7 +11,10 @@ use crate::{
         ledger::{Ledger, LedgerError},
         lock::{Lock, LockError},
     },
-    backup::staging,
+    backup::{
+        drill::place::{self, Swept},
+        staging,
+    },
     capture::{
         quiesce::{self, QuiesceError, Recovered},
         volume,
@@ -66,6 +69,8 @@ pub struct Recovery {
     pub helpers: Vec<String>,
     /// Staging directories of dead runs.
     pub staging: Vec<String>,
+    /// Drills that left a directory, a server or a container.
+    pub drills: Vec<String>,
     /// Runs without an end, by job.
     pub runs: Vec<String>,
     /// What could not be put right: what, and the next step.
@@ -78,6 +83,7 @@ impl Recovery {
         self.containers.is_empty()
             && self.helpers.is_empty()
             && self.staging.is_empty()
+            && self.drills.is_empty()
             && self.runs.is_empty()
             && self.failed.is_empty()
     }
@@ -101,6 +107,7 @@ pub async fn recover(stack: &Stack, act: bool) -> Result<Recovery, RecoverError>
         found.fail(&error);
     }
     found.staging = if act { staging::sweep(&stack.backup_dir)? } else { staging::dead(&stack.backup_dir)? };
+    drills(stack, act, &mut found).await;
     let ledger = Ledger::open(&stack.state_dir)?;
     for job in ledger.unfinished_jobs()? {
         found.runs.extend(runs(&ledger, &stack.state_dir, &job, act)?);
@@ -128,6 +135,21 @@ async fn containers(state_dir: &Path, act: bool, found: &mut Recovery) -> Result
         .collect();
     found.containers.append(&mut notes);
     Ok(())
+}
+
+async fn drills(stack: &Stack, act: bool, found: &mut Recovery) {
+    let scratch_dir = &stack.drill.scratch_dir;
+    let swept = match act {
+        true => place::sweep(scratch_dir, &stack.docker).await,
+        false => place::dead(scratch_dir).map(|removed| Swept { removed, failed: Vec::new() }),
+    };
+    match swept {
+        Ok(swept) => {
+            found.drills = swept.removed;
+            found.failed.extend(swept.failed);
+        }
+        Err(error) => found.fail(&error),
+    }
 }
 
 /// Helpers whose capture is dead. A host without an engine has none.

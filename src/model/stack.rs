@@ -1,6 +1,10 @@
 //! What the host has, resolved from `maint.toml`: every path absolute, every default filled in.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::secret::SecretSource;
 
@@ -23,6 +27,45 @@ pub struct Stack {
     pub postgres: BTreeMap<String, PostgresServer>,
     /// The Docker engine.
     pub docker: Docker,
+    /// Where and how sets are restored to try them.
+    pub drill: DrillSettings,
+}
+
+/// Where and how a set is restored to try it, before it counts.
+#[derive(Debug, Clone)]
+pub struct DrillSettings {
+    /// Where throwaway servers have their data; one per host, as the state directory.
+    pub scratch_dir: PathBuf,
+    /// Whether a server may run without a cage where none can be had.
+    pub allow_unisolated: bool,
+    /// How long a drill may take.
+    pub timeout: Duration,
+    /// The image of the throwaway server; `None`: that of the source's container, else this host's programs.
+    pub image: Option<String>,
+    /// A server to restore into, instead of a throwaway one.
+    pub server: Option<PostgresServer>,
+    /// Where `initdb` and `postgres` are; `None`: found on the host.
+    pub bin_dir: Option<PathBuf>,
+    /// How many tables are loaded at once; `None`: by the host's cores.
+    pub jobs: Option<u32>,
+    /// The drill's priority, as in nice(1).
+    pub nice: u8,
+}
+
+impl DrillSettings {
+    /// What holds where `[drill]` says nothing.
+    pub fn below(state_dir: &Path) -> Self {
+        Self {
+            scratch_dir: state_dir.join("drill"),
+            allow_unisolated: false,
+            timeout: Duration::from_secs(4 * 3600),
+            image: None,
+            server: None,
+            bin_dir: None,
+            jobs: None,
+            nice: 10,
+        }
+    }
 }
 
 /// One PostgreSQL server.

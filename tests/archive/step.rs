@@ -10,7 +10,7 @@ use maint::{
         manifest::Source,
         outcome::Outcome,
         secret::Secret,
-        stack::{Docker, Stack},
+        stack::{Docker, DrillSettings, Stack},
     },
     steps::{Step, StepContext, StepError, StepReport},
 };
@@ -28,6 +28,7 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         state_dir: root.join("state"),
         postgres: BTreeMap::new(),
         docker: Docker { host: "unix:///nowhere".into() },
+        drill: DrillSettings::below(&root.join("state")),
     };
     let step: StepId = "t".parse().unwrap();
     StepContext {

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use maint::model::stack::{Docker, PostgresAddress, PostgresServer, SslMode, Stack};
+use maint::model::stack::{Docker, DrillSettings, PostgresAddress, PostgresServer, SslMode, Stack};
 
 /// The superuser of every test cluster.
 pub const SUPERUSER: &str = "postgres";
@@ -190,6 +190,7 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         state_dir: root.join("state"),
         postgres: BTreeMap::from([(server.name.clone(), server)]),
         docker: docker(),
+        drill: DrillSettings::below(&root.join("state")),
     })
 }
 

@@ -4,6 +4,7 @@
 //! to bollard, and engines of other versions do leave some out: what is missing is an error here, never a guess.
 
 mod containers;
+mod drill;
 mod error;
 mod exec;
 mod helper;
@@ -11,6 +12,7 @@ mod helper;
 use std::time::Duration;
 
 pub use containers::{Container, Inspected, State, Use};
+pub use drill::{DrillContainer, DrillLabel};
 pub use error::DockerError;
 pub use exec::{Exec, RunningExec};
 pub use helper::{Helper, HelperLabel};

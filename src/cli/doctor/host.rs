@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
+use tokio_util::sync::CancellationToken;
+
 use super::Check;
 use crate::{
     adapters::{clock, docker::Docker, files},
+    backup::drill::place,
     config::Config,
     model::{
+        failure::{Diagnose, chain},
         stack::{PostgresAddress, Stack},
         units::{ByteSize, count},
     },
@@ -80,6 +84,14 @@ pub(super) async fn docker(config: &Config) -> Option<Check> {
         Ok(version) => Check::ok(HOST, "docker", format!("engine {version} at {}", config.stack.docker.host)),
         Err(error) => Check::failed(HOST, "docker", &error),
     })
+}
+
+/// Whether a set could be restored to try it.
+pub(super) async fn drill(stack: &Stack, cancel: &CancellationToken) -> Check {
+    match place::rehearse(&stack.drill, &stack.docker, cancel).await {
+        Ok(found) => Check::ok(HOST, "drill", found),
+        Err(error) => Check::warning(HOST, "drill", chain(&error), error.hint().unwrap_or_default()),
+    }
 }
 
 /// Slots are computed in the stack's zone; the servers' checks compare the clocks.

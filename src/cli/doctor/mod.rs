@@ -93,6 +93,7 @@ impl Doctor {
             }
             checks.extend(host::directories(&config.stack, largest));
             checks.extend(host::docker(&config).await);
+            checks.push(host::drill(&config.stack, &cancel).await);
             checks.push(host::clock(&config.stack));
         });
         let worst = checks.iter().map(|check| check.outcome.clone()).fold(Outcome::Ok, Outcome::worst);

@@ -22,6 +22,7 @@ use crate::{
         secret::{self, SecretError},
     },
     backup::{
+        drill::place,
         publish::Published,
         staging::{self, Staging},
     },
@@ -217,7 +218,7 @@ impl Run<'_> {
     /// The steps and the tail, within the job's time.
     async fn carry_out(&self) -> (Option<Trouble>, Option<Published>, Outcome) {
         let mut outcome = Outcome::Ok;
-        let staging = match self.prepare() {
+        let staging = match self.prepare().await {
             Ok(staging) => staging,
             Err(trouble) => return (Some(trouble), None, outcome),
         };
@@ -238,13 +239,19 @@ impl Run<'_> {
     }
 
     /// Sweeps what dead runs left and makes this run's staging directory.
-    fn prepare(&self) -> Result<Option<Staging>, Trouble> {
+    async fn prepare(&self) -> Result<Option<Staging>, Trouble> {
         if self.plan.job.backup.is_none() {
             return Ok(None);
         }
         let backup_dir = &self.stack.backup_dir;
         for swept in staging::sweep(backup_dir).map_err(|e| Trouble::of(&e))? {
             self.note("run", format!("swept what the dead run {swept} left in staging"));
+        }
+        // What cannot be swept is in nobody's way; `maint recover` says what it is.
+        if let Ok(swept) = place::sweep(&self.stack.drill.scratch_dir, &self.stack.docker).await {
+            for drill in swept.removed {
+                self.note("run", format!("swept what the dead drill {drill} left"));
+            }
         }
         Staging::create(backup_dir, self.id).map(Some).map_err(|e| Trouble::of(&e))
     }

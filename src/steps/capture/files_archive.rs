@@ -223,6 +223,7 @@ mod tests {
             state_dir: "/var/lib/maint".into(),
             postgres: BTreeMap::new(),
             docker: crate::model::stack::Docker { host: "unix:///x".into() },
+            drill: crate::model::stack::DrillSettings::below("/".as_ref()),
         }
     }
 

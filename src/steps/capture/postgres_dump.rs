@@ -283,6 +283,7 @@ mod tests {
             state_dir: "/".into(),
             postgres: BTreeMap::new(),
             docker: crate::model::stack::Docker { host: String::new() },
+            drill: crate::model::stack::DrillSettings::below("/".as_ref()),
         }
     }
 

@@ -1,0 +1,3 @@
+//! Drills: a set is restored into a throwaway server before it counts.
+
+pub mod place;
