@@ -204,6 +204,7 @@ async fn an_extensions_own_rows_stay_and_the_users_come_back() {
          CREATE TABLE mine AS SELECT 1 AS x",
     );
     let loaded = round_trip(&source, &target, "a", 2, "").await;
+    postgres::remove_extension("maint_cfg");
     assert_eq!((loaded.rows, loaded.sequential), (4, None));
     assert_eq!(target.psql("a 20", "SELECT count(*), (SELECT count(*) FROM kinds) FROM entries"), "3|2");
 }

@@ -8,6 +8,10 @@ mod load;
 mod postgres;
 
 use load::{Captured, Target, createdb, dump};
+use maint::model::{
+    failure::{Class, Diagnose},
+    stack::PostgresServer,
+};
 use postgres::Cluster;
 
 const SQL: &str = r#"
@@ -87,4 +91,28 @@ async fn many_differences_are_counted() {
     let compared = Target::new(&cluster, "copy").compare(&captured, 1).await;
     assert_eq!(compared.differences.len(), 51, "{:?}", compared.differences);
     assert_eq!(compared.differences.last().unwrap(), "and 20 more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_role_loads_what_it_owns_and_what_it_may_not_read_is_no_difference() {
+    let cluster = Cluster::start();
+    cluster.psql("postgres", "CREATE ROLE app LOGIN; CREATE ROLE other LOGIN");
+    cluster.psql("postgres", "CREATE DATABASE source OWNER app");
+    cluster.psql("source", "SET ROLE app; CREATE TABLE t (a int PRIMARY KEY); INSERT INTO t VALUES (1)");
+    let captured = dump(&cluster, "source", "").await;
+    cluster.psql("postgres", "CREATE DATABASE copy OWNER app");
+    let as_role = |user: &str| {
+        let copy = Target::new(&cluster, "copy");
+        Target { server: PostgresServer { user: user.into(), ..copy.server }, ..copy }
+    };
+    as_role("app").load(&captured, 2).await.unwrap();
+    assert_eq!(as_role("app").compare(&captured, 1).await.differences, Vec::<String>::new());
+    let other = as_role("other");
+    let (options, never) = (other.options(1), tokio_util::sync::CancellationToken::new());
+    let error = maint::backup::load::compare(&options, &captured.contents(), &never, &|_, _, _| {}).await.unwrap_err();
+    assert_eq!(error.class(), Class::Unverifiable, "{error}");
+    assert!(
+        error.to_string().contains("reading public.t") && error.to_string().contains("permission denied"),
+        "{error}"
+    );
 }

@@ -123,7 +123,7 @@ async fn a_load_that_is_stopped_leaves_nothing_at_work() {
         let error = loader::database(&target.options(2), &captured.files(), &cancel, &stop).await.unwrap_err();
         assert_eq!(error.class(), Class::Interrupted);
         assert!(begun.elapsed() < Duration::from_secs(20));
-        let left = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'a'";
+        let left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'maint load%'";
         assert_eq!(cluster.psql("postgres", left), "0", "stopped at {phase}");
     }
 }
@@ -171,4 +171,22 @@ async fn an_operators_interruption_is_not_the_dumps_fault() {
     let error = loader::database(&target.options(1), &captured.files(), &never, &interrupt).await.unwrap_err();
     assert_eq!(error.class(), Class::Unverifiable, "{}", chain(&error));
     assert!(chain(&error).contains("canceling statement"), "{}", chain(&error));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_counted_as_the_server_takes_them() {
+    let captured = captured("CREATE TABLE t AS SELECT 1 AS a").await;
+    let plain = zstd::decode_all(&fs::read(captured.contents()).unwrap()[..]).unwrap();
+    let text = String::from_utf8(plain).unwrap().replace("\"rows\":1,", "\"rows\":2,");
+    fs::write(captured.contents(), zstd::encode_all(text.as_bytes(), 1).unwrap()).unwrap();
+    let (_cluster, target) = target(&Options::default());
+    assert_fails(target.load(&captured, 1).await, Class::Verification, &["public.t took 1 rows of 2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_cannot_be_reached_is_not_the_dumps_fault() {
+    let captured = captured("CREATE TABLE t AS SELECT 1 AS a").await;
+    let (cluster, target) = target(&Options::default());
+    drop(cluster);
+    assert_fails(target.load(&captured, 2).await, Class::Unverifiable, &["connecting to production"]);
 }

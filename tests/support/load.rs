@@ -77,6 +77,11 @@ pub fn createdb(target: &Cluster, captured: &Captured, name: &str) {
     assert!(created.status.success(), "{created:?}");
 }
 
+/// A future that may move between threads.
+fn spawnable<T: Send>(future: T) -> T {
+    future
+}
+
 /// Options for a database of a cluster.
 pub struct Target {
     pub server: PostgresServer,
@@ -95,12 +100,14 @@ impl Target {
     }
 
     pub async fn load(&self, captured: &Captured, jobs: usize) -> Result<Loaded, LoadError> {
-        load::database(&self.options(jobs), &captured.files(), &CancellationToken::new(), &|_, _, _| {}).await
+        let (options, files, never) = (self.options(jobs), captured.files(), CancellationToken::new());
+        spawnable(load::database(&options, &files, &never, &|_, _, _| {})).await
     }
 
     pub async fn compare(&self, captured: &Captured, jobs: usize) -> Compared {
         let never = CancellationToken::new();
-        load::compare(&self.options(jobs), &captured.contents(), &never, &|_, _, _| {}).await.unwrap()
+        let (options, contents) = (self.options(jobs), captured.contents());
+        spawnable(load::compare(&options, &contents, &never, &|_, _, _| {})).await.unwrap()
     }
 
     pub async fn session(&self) -> Session {

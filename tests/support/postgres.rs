@@ -290,7 +290,7 @@ fn feed(what: &str, command: &mut Command, input: &[u8]) -> Output {
     check(what, output)
 }
 
-/// Gives the host's server an extension of ours, which stays; its script may be anything.
+/// Gives the host's servers an extension of ours; its script may be anything.
 pub fn fake_extension(name: &str, script: &str) {
     let share = run("pg_config", Command::new(bin_dir().join("pg_config")).arg("--sharedir")).stdout;
     let dir = PathBuf::from(String::from_utf8(share).unwrap().trim()).join("extension");

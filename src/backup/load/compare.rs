@@ -12,6 +12,7 @@ use std::{
 
 use futures_util::StreamExt;
 use tokio::{sync::mpsc, task::JoinSet};
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -210,7 +211,10 @@ async fn tables_of(session: &Session, shared: &Shared) -> Result<(), LoadError> 
                 shared.counts[1].fetch_add(found.map_or(0, |found| found.rows), Ordering::Relaxed);
             }
             // A column is not there, or is of another kind: the table is not the one that was captured.
-            Err(e) if e.code().is_some_and(|code| code.code().starts_with("42")) => {
+            Err(e)
+                if e.code()
+                    .is_some_and(|code| code.code().starts_with("42") && *code != SqlState::INSUFFICIENT_PRIVILEGE) =>
+            {
                 let said = e.as_db_error().map_or_else(String::new, |e| e.message().to_owned());
                 shared.differs(format!("{name} cannot be read as it was captured: {said}"));
             }

@@ -14,7 +14,7 @@ use crate::{
 
 /// What a role's or database's settings must not decide (`ALTER ROLE … SET`); a dump's head sets the rest.
 const PINNED: &str = "SET default_transaction_read_only = off; SET default_transaction_isolation = 'read committed'; \
-     SET session_replication_role = origin; SET DateStyle = ISO; SET IntervalStyle = postgres";
+     SET DateStyle = ISO; SET IntervalStyle = postgres";
 /// How long leftover sessions may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -167,7 +167,7 @@ impl Plan<'_> {
             Kind::CreateTablespace { name, .. } if keep && self.spaces.contains(&name) => None,
             Kind::CreateTablespace { before_location, .. } if self.options.tablespaces == Tablespaces::InPlace => {
                 let mut text = statement.text.get(..before_location)?.to_vec();
-                text.extend_from_slice(b" ''");
+                text.extend_from_slice(b"''");
                 Some(SqlStatement { text, ..statement })
             }
             _ => Some(statement),

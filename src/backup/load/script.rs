@@ -147,7 +147,7 @@ mod tests {
             table: TableName { schema: "public".into(), name: "t".into() },
             columns: vec!["a".into()],
             content: TableDigest { rows: 2, digest: 0 },
-            offset: 43,
+            offset: 40,
             bytes: 4,
         };
         change(&mut table);

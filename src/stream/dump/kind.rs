@@ -139,6 +139,6 @@ mod tests {
         }
         let text = b"CREATE TABLESPACE \"f LOCATION 's\" OWNER app LOCATION '/a'";
         let Kind::CreateTablespace { name, before_location } = of(text) else { panic!() };
-        assert_eq!((name.as_str(), &text[before_location..]), ("f LOCATION 's", &b" '/a'"[..]));
+        assert_eq!((name.as_str(), &text[before_location..]), ("f LOCATION 's", &b"'/a'"[..]));
     }
 }
