@@ -55,7 +55,10 @@ async fn connect(server: &PostgresServer) -> Session {
 /// What a hostile dump would do: a program of the server's host. Its script says `no` where it could not.
 async fn probe(session: &Session, script: &str) -> String {
     session.batch("making room", "CREATE TEMP TABLE IF NOT EXISTS said (line text); TRUNCATE said").await.unwrap();
-    session.batch("running a program", &format!("COPY said FROM PROGRAM $_${script}$_$")).await.unwrap();
+    session
+        .batch("running a program", &format!("COPY said FROM PROGRAM $_${script}$_$ (DELIMITER E'\\x01')"))
+        .await
+        .unwrap();
     let row = session.one("reading", "SELECT coalesce(string_agg(line, ' '), '') FROM said", &[]).await.unwrap();
     row.get(0)
 }

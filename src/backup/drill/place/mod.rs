@@ -249,10 +249,14 @@ impl Place {
     pub async fn strike(self) {
         match self.host {
             Host::Local(server) => server.stop().await,
-            Host::Container(server) => server.stop().await,
+            Host::Container(server) => {
+                if let (Err(error), Some(scratch)) = (server.stop().await, self.scratch) {
+                    tracing::warn!(%error, "the drill's container stays until the next run sweeps it");
+                    scratch.leave();
+                }
+            }
             Host::Named(_) => {}
         }
-        drop(self.scratch);
     }
 }
 

@@ -24,6 +24,7 @@ const SHARED: &str = "c";
 pub struct Scratch {
     dir: PathBuf,
     lock: Lock,
+    left: bool,
 }
 
 /// What a sweep removed, and what it could not.
@@ -54,7 +55,7 @@ impl Scratch {
             // A sweeper may have taken the file away between its creation and its locking.
             if lock.path().exists() {
                 files::create_private_dir(&dir)?;
-                return Ok(Self { dir, lock });
+                return Ok(Self { dir, lock, left: false });
             }
         }
     }
@@ -62,6 +63,11 @@ impl Scratch {
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Leaves the directory to a sweep, which finds by it what else is left.
+    pub fn leave(mut self) {
+        self.left = true;
     }
 
     /// By what a container of this drill is found.
@@ -78,7 +84,7 @@ fn label(dir: &Path) -> DrillLabel {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What cannot be removed now keeps its lock file, and is swept by the next run.
-        if files::remove_tree(&self.dir).is_ok() {
+        if !self.left && files::remove_tree(&self.dir).is_ok() {
             let _ = files::remove_file(self.lock.path());
         }
     }
