@@ -194,7 +194,7 @@ impl Place {
             let row = session.one("asking for its identifier", IDENTIFIER, &[]).await?;
             Ok::<String, PostgresError>(row.get(0))
         };
-        let asked = identifier.await.map_err(|source| PlaceError::Server { name: server.name.clone(), source })?;
+        let asked = identifier.await.map_err(|source| unasked(&server.name, source))?;
         if asked == need.system_identifier {
             return Err(PlaceError::SameServer { name: server.name.clone() });
         }
@@ -262,6 +262,10 @@ impl Place {
 
 const IDENTIFIER: &str = "SELECT system_identifier::text FROM pg_control_system()";
 
+fn unasked(name: &str, source: PostgresError) -> PlaceError {
+    PlaceError::Server { name: name.to_owned(), source: Box::new(source) }
+}
+
 fn parent(dir: &Path) -> PathBuf {
     dir.parent().unwrap_or(dir).to_owned()
 }
@@ -327,7 +331,7 @@ async fn check_major(
         Ok(state.version_num / 10_000)
     };
     let found = asked.await.map_err(|source| match kind {
-        Kind::Server(name) => PlaceError::Server { name: name.clone(), source },
+        Kind::Server(name) => unasked(name, source),
         _ => PlaceError::Start(source),
     })?;
     if found == need.major() {
@@ -347,7 +351,7 @@ pub async fn rehearse(
 ) -> Result<String, PlaceError> {
     if let Some(server) = &settings.server {
         let asked = Session::connect(server, docker, &server.dbname, "maint doctor").await;
-        let session = asked.map_err(|source| PlaceError::Server { name: server.name.clone(), source })?;
+        let session = asked.map_err(|source| unasked(&server.name, source))?;
         session.close().await;
         return Ok(format!("restores into [postgres.{}], whose isolation is the operator's", server.name));
     }
