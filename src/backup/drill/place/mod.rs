@@ -114,7 +114,7 @@ impl Place {
         if let Some(server) = &settings.server {
             return Self::named(server, docker, need).await;
         }
-        files::create_private_dir(&settings.scratch_dir)?;
+        scratch::make(&settings.scratch_dir)?;
         let free = files::free_space(&settings.scratch_dir)?;
         let wanted = need.bytes.saturating_add(EMPTY_SERVER + FLOOR);
         if free < wanted {
