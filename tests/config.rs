@@ -27,6 +27,25 @@ fn every_mistake_is_shown_at_its_place() {
 }
 
 #[test]
+fn mistakes_about_the_drill_are_shown_at_their_place() {
+    let project = Project::new(&format!(
+        "[drill]\nimage = \"postgres:15\"\nserver = \"scrach\"\njobs = 0\nnice = 20\n[postgres.scratch]\n{}",
+        SERVER.split_once('\n').unwrap_or_default().1
+    ));
+    let (code, said) = check(&project);
+    assert_eq!(code, 2, "{said}");
+    for part in [
+        "maint.toml:5:10: only one of `image` and `server`",
+        "maint.toml:5:10: there is no `[postgres.scrach]`",
+        "did you mean `scratch`?",
+        "maint.toml:6:8: nothing is loaded by 0 jobs",
+        "maint.toml:7:8: `20`: expected 0 to 19",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
 fn every_mistake_of_a_job_is_shown_at_its_place() {
     let project = Project::new(SERVER);
     project.write(

@@ -99,7 +99,10 @@ async fn prepare(settings: &DrillSettings, docker: &Docker, need: &Need) -> Resu
 
 async fn probe(session: &Session, script: &str) -> String {
     session.batch("making room", "CREATE TEMP TABLE IF NOT EXISTS said (line text); TRUNCATE said").await.unwrap();
-    session.batch("running a program", &format!("COPY said FROM PROGRAM $_${script}$_$")).await.unwrap();
+    session
+        .batch("running a program", &format!("COPY said FROM PROGRAM $_${script}$_$ (DELIMITER E'\\x01')"))
+        .await
+        .unwrap();
     let row = session.one("reading", "SELECT coalesce(string_agg(line, ' '), '') FROM said", &[]).await.unwrap();
     row.get(0)
 }
@@ -188,6 +191,19 @@ async fn a_wrong_major_and_an_image_without_a_server_could_not_run() {
     assert_eq!(error.class(), Class::Unverifiable);
     assert!(chain(&error).contains("no throwaway server could be had"), "{}", chain(&error));
     assert!(drills(&engine).iter().all(|id| before.contains(id) || other_test_has(&engine, id, dir.path())));
+    assert_eq!(fs::read_dir(&settings.scratch_dir).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_dropped_place_leaves_no_container() {
+    let engine = engine();
+    let dir = tempfile::tempdir().unwrap();
+    let settings = DrillSettings::below(dir.path());
+    let place = prepare(&settings, &Docker { host: engine.host() }, &need()).await.unwrap();
+    let id = place.server("postgres").tools_in.unwrap();
+    assert!(drills(&engine).contains(&id));
+    drop(place);
+    assert!(!drills(&engine).contains(&id));
     assert_eq!(fs::read_dir(&settings.scratch_dir).unwrap().count(), 0);
 }
 

@@ -9,7 +9,7 @@ use super::{PORT, START_TIMEOUT, answers, as_stack_server, refuse, socket_fits};
 use crate::{
     adapters::{
         clock,
-        docker::{Docker, DrillContainer, DrillLabel, State},
+        docker::{Docker, DockerError, DrillContainer, DrillLabel, State},
         files,
         postgres::PostgresError,
         process::ProcessError,
@@ -41,7 +41,7 @@ pub struct Image {
     pub nice: u8,
 }
 
-/// A running server in a container; removed when dropped, in the background.
+/// A running server in a container; removed when dropped.
 #[derive(Debug)]
 pub struct Contained {
     docker: Docker,
@@ -82,11 +82,15 @@ impl Contained {
         let id = docker.create_drill(&order).await?;
         let superuser = image.superuser.clone();
         let this = Self { docker: docker.clone(), id: Some(id.clone()), socket_dir, data, superuser };
-        docker.start(&id).await?;
-        match this.wait_until_ready(&id, cancel).await {
+        let started = async {
+            docker.start(&id).await?;
+            this.wait_until_ready(&id, cancel).await
+        };
+        match started.await {
             Ok(()) => Ok(this),
             Err(error) => {
-                this.stop().await;
+                // The first error says what is wrong; what stays is swept by its label.
+                let _ = this.stop().await;
                 Err(error)
             }
         }
@@ -129,23 +133,30 @@ impl Contained {
     }
 
     /// Removes it; its directory is the caller's to remove.
-    pub async fn stop(mut self) {
-        if let Some(id) = self.id.take() {
-            self.docker.remove_drill_content(&id, &self.data).await;
-            // What the engine keeps is swept by its label.
-            let _ = self.docker.remove_drill(&id).await;
-        }
+    ///
+    /// # Errors
+    /// When the engine keeps it: then the directory must stay too, for a sweep to find it.
+    pub async fn stop(mut self) -> Result<(), DockerError> {
+        let Some(id) = self.id.take() else { return Ok(()) };
+        self.docker.remove_drill_content(&id, &self.data).await;
+        self.docker.remove_drill(&id).await
     }
 }
 
 impl Drop for Contained {
     fn drop(&mut self) {
-        if let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) {
-            let docker = self.docker.clone();
-            // Where this does not get to its end, the sweep by label does it later.
-            runtime.spawn(async move {
-                let _ = docker.remove_drill(&id).await;
+        let Some(id) = self.id.take() else { return };
+        let (host, data) = (self.docker.host().to_owned(), self.data.clone());
+        // The runtime that this is dropped in may be ending: the removal has one of its own, on a thread of its own.
+        let removal = std::thread::spawn(move || {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+            runtime.block_on(async {
+                if let Ok(docker) = Docker::connect(&host).await {
+                    docker.remove_drill_content(&id, &data).await;
+                    let _ = docker.remove_drill(&id).await;
+                }
             });
-        }
+        });
+        let _ = removal.join();
     }
 }

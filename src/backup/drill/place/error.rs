@@ -41,7 +41,7 @@ pub enum PlaceError {
     #[error("the drill could not run: no throwaway server could be had")]
     Start(#[source] PostgresError),
     #[error("the drill could not run: the server [postgres.{name}] could not be asked")]
-    Server { name: String, source: PostgresError },
+    Server { name: String, source: Box<PostgresError> },
     #[error("the drill could not run: no container could be had")]
     Docker(#[from] DockerError),
     #[error("the drill could not run: its scratch directory cannot be used")]
@@ -58,7 +58,8 @@ impl Diagnose for PlaceError {
     fn class(&self) -> Class {
         let cause: Option<&dyn Diagnose> = match self {
             Self::Cage(e) => Some(e),
-            Self::Start(e) | Self::Server { source: e, .. } => Some(e),
+            Self::Start(e) => Some(e),
+            Self::Server { source, .. } => Some(source.as_ref()),
             Self::Docker(e) => Some(e),
             _ => None,
         };
@@ -97,7 +98,8 @@ impl Diagnose for PlaceError {
                  libraries to be preloaded must be installed"
                     .into()
             }
-            Self::Start(e) | Self::Server { source: e, .. } => return e.hint(),
+            Self::Start(e) => return e.hint(),
+            Self::Server { source, .. } => return source.hint(),
             Self::Docker(e) => return e.hint(),
             Self::File(e) => return e.hint(),
             Self::Lock(e) => return e.hint(),

@@ -114,7 +114,7 @@ impl Place {
         if let Some(server) = &settings.server {
             return Self::named(server, docker, need).await;
         }
-        files::create_private_dir(&settings.scratch_dir)?;
+        scratch::make(&settings.scratch_dir)?;
         let free = files::free_space(&settings.scratch_dir)?;
         let wanted = need.bytes.saturating_add(EMPTY_SERVER + FLOOR);
         if free < wanted {
@@ -194,7 +194,7 @@ impl Place {
             let row = session.one("asking for its identifier", IDENTIFIER, &[]).await?;
             Ok::<String, PostgresError>(row.get(0))
         };
-        let asked = identifier.await.map_err(|source| PlaceError::Server { name: server.name.clone(), source })?;
+        let asked = identifier.await.map_err(|source| unasked(&server.name, source))?;
         if asked == need.system_identifier {
             return Err(PlaceError::SameServer { name: server.name.clone() });
         }
@@ -249,14 +249,22 @@ impl Place {
     pub async fn strike(self) {
         match self.host {
             Host::Local(server) => server.stop().await,
-            Host::Container(server) => server.stop().await,
+            Host::Container(server) => {
+                if let (Err(error), Some(scratch)) = (server.stop().await, self.scratch) {
+                    tracing::warn!(%error, "the drill's container stays until the next run sweeps it");
+                    scratch.leave();
+                }
+            }
             Host::Named(_) => {}
         }
-        drop(self.scratch);
     }
 }
 
 const IDENTIFIER: &str = "SELECT system_identifier::text FROM pg_control_system()";
+
+fn unasked(name: &str, source: PostgresError) -> PlaceError {
+    PlaceError::Server { name: name.to_owned(), source: Box::new(source) }
+}
 
 fn parent(dir: &Path) -> PathBuf {
     dir.parent().unwrap_or(dir).to_owned()
@@ -323,7 +331,7 @@ async fn check_major(
         Ok(state.version_num / 10_000)
     };
     let found = asked.await.map_err(|source| match kind {
-        Kind::Server(name) => PlaceError::Server { name: name.clone(), source },
+        Kind::Server(name) => unasked(name, source),
         _ => PlaceError::Start(source),
     })?;
     if found == need.major() {
@@ -343,7 +351,7 @@ pub async fn rehearse(
 ) -> Result<String, PlaceError> {
     if let Some(server) = &settings.server {
         let asked = Session::connect(server, docker, &server.dbname, "maint doctor").await;
-        let session = asked.map_err(|source| PlaceError::Server { name: server.name.clone(), source })?;
+        let session = asked.map_err(|source| unasked(&server.name, source))?;
         session.close().await;
         return Ok(format!("restores into [postgres.{}], whose isolation is the operator's", server.name));
     }

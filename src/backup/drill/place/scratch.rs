@@ -24,6 +24,7 @@ const SHARED: &str = "c";
 pub struct Scratch {
     dir: PathBuf,
     lock: Lock,
+    left: bool,
 }
 
 /// What a sweep removed, and what it could not.
@@ -45,16 +46,14 @@ impl Scratch {
     /// # Errors
     /// When it cannot be created.
     pub fn create(scratch_dir: &Path) -> Result<Self, PlaceError> {
-        files::create_private_dir(scratch_dir)?;
-        // Another user's server passes through it; what is below has names that cannot be guessed, and is private.
-        files::set_mode(scratch_dir, 0o711)?;
+        make(scratch_dir)?;
         let dir = scratch_dir.join(clock::run_id().to_string());
         loop {
             let lock = Lock::try_acquire(&lock_path(&dir), &format!("a drill, pid {}", std::process::id()))?;
             // A sweeper may have taken the file away between its creation and its locking.
             if lock.path().exists() {
                 files::create_private_dir(&dir)?;
-                return Ok(Self { dir, lock });
+                return Ok(Self { dir, lock, left: false });
             }
         }
     }
@@ -64,10 +63,25 @@ impl Scratch {
         &self.dir
     }
 
+    /// Leaves the directory to a sweep, which finds by it what else is left.
+    pub fn leave(mut self) {
+        self.left = true;
+    }
+
     /// By what a container of this drill is found.
     pub fn label(&self) -> DrillLabel {
         label(&self.dir)
     }
+}
+
+/// Makes the directory of all drills; one that the operator made is left as it is.
+pub(super) fn make(scratch_dir: &Path) -> Result<(), FileError> {
+    if scratch_dir.is_dir() {
+        return Ok(());
+    }
+    files::create_private_dir(scratch_dir)?;
+    // A server without a cage passes through it; what is below has names that cannot be guessed, and is private.
+    files::set_mode(scratch_dir, 0o711)
 }
 
 fn label(dir: &Path) -> DrillLabel {
@@ -78,7 +92,7 @@ fn label(dir: &Path) -> DrillLabel {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What cannot be removed now keeps its lock file, and is swept by the next run.
-        if files::remove_tree(&self.dir).is_ok() {
+        if !self.left && files::remove_tree(&self.dir).is_ok() {
             let _ = files::remove_file(self.lock.path());
         }
     }
@@ -172,6 +186,14 @@ mod tests {
         let swept = sweep(parent.path(), &nowhere).await.unwrap();
         assert_eq!((swept.removed, swept.failed), (vec![name(&left)], vec![]));
         assert!(living.dir().exists() && !left.exists());
+        let mode = |dir: &Path| files::owner(dir).unwrap().mode & 0o777;
+        let before = mode(parent.path());
+        drop(Scratch::create(parent.path()).unwrap());
+        assert_eq!(
+            (mode(parent.path()), mode(living.dir())),
+            (before, 0o700),
+            "an operator's directory is left as it is"
+        );
         drop(living);
         assert_eq!(files::list(parent.path()).unwrap(), Vec::<std::ffi::OsString>::new());
     }
