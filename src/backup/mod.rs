@@ -4,6 +4,7 @@
 //! make, and [`publish`](publish::publish) takes [`Sealed`](seal::Sealed). So nothing unverified is ever published.
 
 pub mod publish;
+pub mod restore;
 mod restore_md;
 pub mod seal;
 pub mod sets;
