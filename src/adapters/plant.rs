@@ -36,7 +36,7 @@ pub fn leads_out(error: &io::Error) -> bool {
 
 fn beneath(dir: impl AsFd, path: &[u8], flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    fs::openat2(dir, path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, mode, resolve)
+    fs::openat2(dir, path, flags | OFlags::CLOEXEC, mode, resolve)
 }
 
 /// One component: the second lock on the door, for callers check paths themselves.
@@ -89,7 +89,7 @@ impl Ground {
     /// # Errors
     /// As openat2(2); EEXIST when the name is taken, by whatever.
     pub fn make_file(&self, name: &[u8]) -> io::Result<Planted> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         Ok(Planted::file(beneath(&self.0, plain(name)?, flags, Mode::RUSR | Mode::WUSR)?))
     }
 
@@ -131,16 +131,7 @@ impl Ground {
     /// # Errors
     /// As openat2(2).
     pub fn planted(&self, name: &[u8]) -> io::Result<Planted> {
-        let node = beneath(&self.0, plain(name)?, OFlags::PATH, Mode::empty())
-            .or_else(|errno| if errno == Errno::LOOP { self.link(name) } else { Err(errno) })?;
-        Planted::node(node)
-    }
-
-    /// RESOLVE_NO_SYMLINKS refuses also a link that is to be opened itself; O_NOFOLLOW with O_PATH opens that, and the
-    /// name is a single one.
-    fn link(&self, name: &[u8]) -> rustix::io::Result<OwnedFd> {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        fs::openat(&self.0, name, flags, Mode::empty())
+        Planted::node(beneath(&self.0, plain(name)?, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty())?)
     }
 
     /// A handle to this directory.

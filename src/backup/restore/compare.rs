@@ -185,15 +185,16 @@ impl<'a> Comparer<'a> {
                 self.compare(line, &facts)?;
                 Ok(Some(facts))
             }
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 self.differs(path, "is missing");
                 Ok(None)
             }
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Err(self.failed("looking at", path, e)),
-            Err(_) => {
-                self.differs(path, "lies behind a link");
+            // So the kernel says it also of a link in a directory's place.
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
+                self.differs(path, "is missing: what it lay in is no directory");
                 Ok(None)
             }
+            Err(e) => Err(self.failed("looking at", path, e)),
         }
     }
 
@@ -247,7 +248,12 @@ impl<'a> Comparer<'a> {
         let word = |kind: EntryKind| format!("{kind:?}").to_lowercase();
         let number = |device: Option<(u32, u32)>| device.map_or_else(|| "none".into(), |(a, b)| format!("{a}:{b}"));
         let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
-        let mask = if self.is_root { 0o7777 } else { 0o1777 };
+        // Linux has no modes of links.
+        let mask = match (line.kind, self.is_root) {
+            (EntryKind::Symlink, _) => 0,
+            (_, true) => 0o7777,
+            (_, false) => 0o1777,
+        };
         field("its mode", &format!("{:o}", line.mode & mask), &format!("{:o}", found.mode & mask));
         field("its time", &line.mtime_ns, &found.mtime_ns);
         if self.is_root {

@@ -164,9 +164,10 @@ pub fn tree(
     if codec != archive.codec {
         return Err(StreamError::damaged(&archive.contents, "names another codec than the manifest").into());
     }
-    let free = files::free_space(&stage::filled(into)?)?;
+    let filled = stage::filled(into)?;
+    let free = files::free_space(&filled)?;
     if survey.needed > free {
-        return Err(RestoreError::NoSpace { path: into.to_owned(), needed: survey.needed, free });
+        return Err(RestoreError::NoSpace { path: filled, needed: survey.needed, free });
     }
     let (mut stage, leftovers) = Stage::prepare(into)?;
     let run = Run { archive, options, selection, survey, cancel, events };
