@@ -11,6 +11,8 @@ mod compare;
 mod faithful;
 #[path = "restore_tree/faults.rs"]
 mod faults;
+#[path = "../fuzz/src/restore.rs"]
+mod fuzzed;
 #[path = "restore_tree/hand.rs"]
 mod hand;
 #[path = "restore_tree/hostile.rs"]

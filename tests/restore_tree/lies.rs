@@ -187,3 +187,15 @@ fn a_list_of_something_else_is_refused() {
     fs::write(&files.contents, zstd::encode_all(text.as_bytes(), 1).unwrap()).unwrap();
     assert!(message(&refused(&files, &stage.restored)).contains("is not the list of a tree"));
 }
+
+/// What was found once by the fuzz target of the reader is restored too, as far as it can be.
+#[test]
+fn the_fuzz_corpus_stays_inside() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/tar_reader");
+    let files: Vec<_> = fs::read_dir(corpus).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+    assert!(files.len() >= 5);
+    for file in &files {
+        let dir = tempfile::tempdir().unwrap();
+        crate::fuzzed::stays_inside(&file[1..], dir.path());
+    }
+}

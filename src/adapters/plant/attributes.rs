@@ -111,11 +111,12 @@ impl Planted {
     /// As chmod(2).
     pub fn set_mode(&self, mode: u32) -> io::Result<()> {
         let mode = Mode::from_raw_mode(mode);
-        Ok(match self.kind {
-            FileType::Symlink => {}
-            _ if self.file => fs::fchmod(&self.fd, mode)?,
-            _ => fs::chmod(self.magic(), mode)?,
-        })
+        let set = match self.kind {
+            FileType::Symlink => Ok(()),
+            _ if self.file => fs::fchmod(&self.fd, mode),
+            _ => fs::chmod(self.magic(), mode),
+        };
+        Ok(set?)
     }
 
     /// Sets everything in the order in which nothing undoes what came before: a new owner takes setuid bits and
@@ -180,9 +181,10 @@ impl Planted {
             last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
             last_modification: Timespec { tv_sec: seconds, tv_nsec: ns },
         };
-        Ok(match self.file {
-            true => fs::futimens(&self.fd, &times)?,
-            false => fs::utimensat(&self.fd, "", &times, AtFlags::EMPTY_PATH)?,
-        })
+        let set = match self.file {
+            true => fs::futimens(&self.fd, &times),
+            false => fs::utimensat(&self.fd, "", &times, AtFlags::EMPTY_PATH),
+        };
+        Ok(set?)
     }
 }

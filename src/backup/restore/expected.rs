@@ -22,13 +22,14 @@ impl<F: Fn(&[u8]) -> bool> Expected<F> {
 
     /// The line of an entry that the archive has next.
     pub(super) fn compare(&mut self, found: &Entry, offset: u64) -> Result<EntryLine, RestoreError> {
-        let name = show(&found.path);
+        let name = || show(&found.path);
         let Some(line) = self.next().transpose()? else {
-            return Err(self.damaged(format!("does not have {name}, which the archive holds")));
+            return Err(self.damaged(format!("does not have {}, which the archive holds", name())));
         };
-        let header = EntryLine { sha256: None, remark: None, ..line.clone() };
-        if header != found.line(None, Some(offset)) {
-            let listed = show(&line.path.0);
+        let header =
+            EntryLine { sha256: line.sha256.clone(), remark: line.remark.clone(), ..found.line(None, Some(offset)) };
+        if header != line {
+            let (name, listed) = (name(), show(&line.path.0));
             return Err(self.damaged(match listed == name {
                 true => format!("says something else about {name} than the archive"),
                 false => format!("has {listed} where the archive holds {name}"),
