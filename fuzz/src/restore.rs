@@ -42,6 +42,7 @@ pub fn stays_inside(plain: &[u8], dir: &Path) {
         codec: Codec::Zstd,
         plain_bytes: packed.plain_bytes,
         digest: packed.packed,
+        contents_digest: packed.contents,
     };
     let options = TreeOptions { devices: false, owners: false, paths: Vec::new() };
     let events = StepEvents::new(EventSink::none(), "f".parse().expect("a name"));

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     archive::stage,
-    hand::{all, archive, dir, file, hard, message, restore},
+    hand::{all, archive, digest, dir, file, hard, message, restore},
 };
 
 fn noise(length: usize) -> Vec<u8> {
@@ -146,24 +146,21 @@ fn killed(stage: &crate::archive::Stage, where_to_look: &Path) {
 fn a_kill_leaves_the_target_absent() {
     if let Some(dir) = std::env::var_os("MAINT_TEST_KILLED") {
         let out = Path::new(&dir).join("out");
-        let text = fs::read_to_string(out.join("files")).unwrap();
-        let mut fields = text.split(' ');
-        let mut next = || fields.next().unwrap().to_owned();
+        let (packed, contents) = (out.join("t-1.tar.zst"), out.join("t-1.contents.jsonl.zst"));
         let files = TreeFiles {
-            packed: out.join("t-1.tar.zst"),
-            contents: out.join("t-1.contents.jsonl.zst"),
             codec: maint::model::contents::Codec::Zstd,
-            plain_bytes: next().parse().unwrap(),
-            digest: maint::model::manifest::FileDigest { file: next(), bytes: next().parse().unwrap(), sha256: next() },
+            plain_bytes: fs::read_to_string(out.join("plain")).unwrap().parse().unwrap(),
+            digest: digest(&packed),
+            contents_digest: digest(&contents),
+            packed,
+            contents,
         };
         restore(&files, &Path::new(&dir).join("restored"), &all()).unwrap();
         return;
     }
     let stage = stage();
     let files = slow(&stage);
-    let TreeFiles { plain_bytes, digest, .. } = &files;
-    let told = format!("{plain_bytes} {} {} {}", digest.file, digest.bytes, digest.sha256);
-    fs::write(stage.out.join("files"), told).unwrap();
+    fs::write(stage.out.join("plain"), files.plain_bytes.to_string()).unwrap();
     let top = stage.out.parent().unwrap();
     killed(&stage, top);
     assert!(!stage.restored.exists());

@@ -1,6 +1,6 @@
 //! Archives written by hand, with checksums and contents list as a careful forger would make them, and restores.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use maint::{
     backup::restore::{
@@ -10,6 +10,7 @@ use maint::{
     model::{
         contents::{Codec, ContentsKind, EntryKind, Line},
         failure::{Diagnose, chain},
+        manifest::FileDigest,
     },
     stream::{
         artifact::{ArtifactWriter, PackedArtifact, SourceEnd},
@@ -30,7 +31,15 @@ pub fn named(out: &Path, packed: &PackedArtifact) -> TreeFiles {
         codec: packed.packing.codec,
         plain_bytes: packed.plain_bytes,
         digest: packed.packed.clone(),
+        contents_digest: packed.contents.clone(),
     }
+}
+
+/// Length and digest of a file, as a manifest that was forged too would have them.
+pub fn digest(path: &Path) -> FileDigest {
+    let bytes = fs::read(path).unwrap();
+    let file = path.file_name().unwrap().to_string_lossy().into_owned();
+    FileDigest { file, bytes: bytes.len() as u64, sha256: Sha::of(&bytes) }
 }
 
 /// Everything, devices too, as root.

@@ -19,7 +19,7 @@ use maint::{
 
 use crate::{
     archive::stage,
-    hand::{all, archive, dir, end, entry, file, hard, message, named, put, restore, writer},
+    hand::{all, archive, digest, dir, end, entry, file, hard, message, named, put, restore, writer},
 };
 
 /// Restores what must be refused; gives the error.
@@ -91,6 +91,28 @@ fn entries_that_the_archive_does_not_have() {
     assert!(message(&refused(&swapped, &stage.restored)).contains("before what it follows"));
 }
 
+/// A list that says of a file that it is only listed would make it vanish without a word.
+#[test]
+fn a_file_that_is_only_listed_is_refused() {
+    let stage = stage();
+    let mut writer = writer(&stage.out);
+    put(&mut writer, &dir("a").0, b"");
+    writer.record(&Line::Entry(file("b", b"x").0.line(Some(Sha::of(b"x")), None))).unwrap();
+    let files = end(writer, &stage.out);
+    let text = message(&refused(&files, &stage.restored));
+    assert!(text.contains("says of b that the archive does not hold it"), "{text}");
+}
+
+/// Frames are kept in memory; a list of a few kilobytes can name billions of them.
+#[test]
+fn more_frames_than_the_archive_can_hold_are_refused() {
+    let stage = stage();
+    let honest = archive(&stage.out, &[file("f", b"small")]);
+    let digest = FileDigest { bytes: 17, ..honest.digest.clone() };
+    let text = message(&refused(&TreeFiles { digest, ..honest }, &stage.restored));
+    assert!(text.contains("has more frames than the archive can hold"), "{text}");
+}
+
 #[test]
 fn numbers_beyond_all_bounds_are_refused() {
     for (size, offset) in [(u64::MAX, 0), (1 << 62, 0), (u64::MAX, u64::MAX), (8, u64::MAX - 3)] {
@@ -129,17 +151,20 @@ fn a_frame_that_unpacks_to_more_than_the_list_says() {
     let plain = honest.plain_bytes;
     let packed = stage.out.join("bomb.tar.zst");
     fs::write(&packed, &bomb).unwrap();
-    let digest = FileDigest { file: "bomb".into(), bytes: bomb.len() as u64, sha256: Sha::of(&bomb) };
+    let packed_digest = digest(&packed);
     for claimed in [plain, 1 << 24, 1 << 30, 1 << 40] {
         let contents = relisted(&honest.contents, bomb.len() as u64, claimed);
-        let files = TreeFiles { packed: packed.clone(), contents, digest: digest.clone(), ..honest.clone() };
-        let files = TreeFiles { plain_bytes: claimed, ..files };
+        let contents_digest = digest(&contents);
+        let files = TreeFiles { packed: packed.clone(), contents, plain_bytes: claimed, ..honest.clone() };
+        let files = TreeFiles { digest: packed_digest.clone(), contents_digest, ..files };
         let error = refused(&files, &stage.restored);
         assert_eq!(error.class(), Class::Verification, "{}", message(&error));
     }
     // A list that claims more than the manifest.
     let contents = relisted(&honest.contents, bomb.len() as u64, 1 << 24);
-    let error = refused(&TreeFiles { packed, contents, digest, ..honest }, &stage.restored);
+    let contents_digest = digest(&contents);
+    let files = TreeFiles { packed, contents, digest: packed_digest, contents_digest, ..honest };
+    let error = refused(&files, &stage.restored);
     assert!(matches!(error, RestoreError::Size { found: 16_777_216, .. }), "{}", message(&error));
 }
 
@@ -167,9 +192,13 @@ fn relisted(contents: &Path, bytes: u64, plain_bytes: u64) -> std::path::PathBuf
 fn an_archive_that_the_manifest_does_not_know() {
     let stage = stage();
     let files = archive(&stage.out, &[file("f", b"x"), hard("h", "f")]);
-    let digest = FileDigest { sha256: Sha::of(b""), ..files.digest.clone() };
-    let error = refused(&TreeFiles { digest, ..files.clone() }, &stage.restored);
-    assert!(message(&error).contains("SHA-256 is not what its manifest says"), "{}", message(&error));
+    let wrong = |right: &FileDigest| FileDigest { sha256: Sha::of(b""), ..right.clone() };
+    let packed = TreeFiles { digest: wrong(&files.digest), ..files.clone() };
+    let list = TreeFiles { contents_digest: wrong(&files.contents_digest), ..files.clone() };
+    for (files, name) in [(packed, "t-1.tar.zst: its length"), (list, "t-1.contents.jsonl.zst: its length")] {
+        let text = message(&refused(&files, &stage.restored));
+        assert!(text.contains(name) && text.contains("SHA-256 is not what its manifest says"), "{text}");
+    }
     let mut bytes = fs::read(&files.packed).unwrap();
     bytes.truncate(bytes.len() - 5);
     fs::write(&files.packed, bytes).unwrap();
@@ -185,6 +214,7 @@ fn a_list_of_something_else_is_refused() {
     let text = zstd::decode_all(&fs::read(&files.contents).unwrap()[..]).unwrap();
     let text = String::from_utf8(text).unwrap().replace(r#""kind":"tree""#, r#""kind":"postgres_dump""#);
     fs::write(&files.contents, zstd::encode_all(text.as_bytes(), 1).unwrap()).unwrap();
+    let files = TreeFiles { contents_digest: digest(&files.contents), ..files };
     assert!(message(&refused(&files, &stage.restored)).contains("is not the list of a tree"));
 }
 

@@ -10,11 +10,15 @@ use super::{
     expected::Expected,
     names,
     select::{Nearest, Selection},
+    tree::TreeFiles,
 };
 use crate::{
     model::contents::{ContentsKind, EntryKind, EntryLine, Line},
-    stream::{StreamError, contents::ContentsReader},
+    stream::{StreamError, contents::ContentsReader, tar::BLOCK},
 };
+
+/// No frame is shorter: magic number, header and one block of zstd.
+const MIN_FRAME_BYTES: u64 = 9;
 
 /// What the list says about what was asked for.
 #[derive(Debug, Default)]
@@ -51,18 +55,23 @@ pub(super) fn open(contents: &Path) -> Result<ContentsReader, RestoreError> {
 
 fn sound(contents: &Path, entry: &EntryLine) -> Result<(), RestoreError> {
     names::check(&entry.path.0)?;
-    let refuse = |problem| Err(RestoreError::RefusedPath { entry: show(&entry.path.0), problem });
+    let name = || show(&entry.path.0);
+    let refuse = |problem| Err(RestoreError::RefusedPath { entry: name(), problem });
     if entry.path.0 == b"." && entry.kind != EntryKind::Directory {
         return refuse("the root of a tree is a directory");
     }
     match (entry.kind, &entry.target) {
         (EntryKind::Hardlink, Some(target)) if target.0 == b"." || names::check(&target.0).is_err() => {
-            let (entry, target) = (show(&entry.path.0), show(&target.0));
+            let (entry, target) = (name(), show(&target.0));
             Err(RestoreError::HardLink { entry, target, problem: "it leads out of the archive" })
         }
         (EntryKind::Hardlink | EntryKind::Symlink, None) => refuse("it is a link without a target"),
+        _ if (entry.offset.is_none()) != (entry.kind == EntryKind::Socket) => {
+            let problem = format!("says of {} that the archive does not hold it, or of a socket that it does", name());
+            Err(StreamError::damaged(contents, problem).into())
+        }
         (EntryKind::File, _) if entry.sha256.is_none() => {
-            Err(StreamError::damaged(contents, format!("has no digest of {}", show(&entry.path.0))).into())
+            Err(StreamError::damaged(contents, format!("has no digest of {}", name())).into())
         }
         _ => Ok(()),
     }
@@ -70,18 +79,20 @@ fn sound(contents: &Path, entry: &EntryLine) -> Result<(), RestoreError> {
 
 /// Walks the list once, and once more for what lies near a path that is not there.
 pub(super) fn survey(
-    contents: &Path,
+    archive: &TreeFiles,
     selection: &mut Selection,
     cancel: &CancellationToken,
 ) -> Result<Survey, RestoreError> {
     let mut survey = Survey::default();
-    let mut walk = Walk { contents, last: None };
+    let contents = archive.contents.as_path();
+    let mut walk = Walk { archive, last: None, frames: 0 };
     for line in open(contents)? {
         if cancel.is_cancelled() {
             return Err(StreamError::Cancelled.into());
         }
         match line? {
             Line::Entry(entry) => walk.entry(&entry, selection, &mut survey)?,
+            Line::Frame(_) => walk.frame()?,
             Line::End { plain_bytes, .. } => {
                 walk.stored_until(plain_bytes, &mut survey);
                 survey.plain_bytes = plain_bytes;
@@ -120,21 +131,19 @@ fn indirect(contents: &Path, survey: &Survey) -> Result<(), RestoreError> {
 }
 
 struct Walk<'a> {
-    contents: &'a Path,
+    archive: &'a TreeFiles,
+    frames: u64,
     /// Offset of the last stored entry, and its size where it was asked for.
     last: Option<(u64, u64)>,
 }
 
 impl Walk<'_> {
     fn entry(&mut self, entry: &EntryLine, selection: &mut Selection, survey: &mut Survey) -> Result<(), RestoreError> {
-        sound(self.contents, entry)?;
+        sound(&self.archive.contents, entry)?;
         let path = &entry.path.0;
         let selected = selection.find(path);
         if let Some(offset) = entry.offset {
-            if self.last.is_some_and(|(last, _)| last >= offset) {
-                let problem = format!("has {} before what it follows", show(path));
-                return Err(StreamError::damaged(self.contents, problem).into());
-            }
+            self.place(path, offset)?;
             self.stored_until(offset, survey);
             self.last = Some((offset, if selected { entry.size } else { 0 }));
         }
@@ -155,6 +164,29 @@ impl Walk<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Entries follow each other, in blocks, and lie in the archive: so their number is bounded by its length.
+    fn place(&self, path: &[u8], offset: u64) -> Result<(), RestoreError> {
+        let problem = if self.last.is_some_and(|(last, _)| last >= offset) {
+            "before what it follows"
+        } else if !offset.is_multiple_of(BLOCK as u64) || offset >= self.archive.plain_bytes {
+            "where no entry can be"
+        } else {
+            return Ok(());
+        };
+        Err(StreamError::damaged(&self.archive.contents, format!("has {} {problem}", show(path))).into())
+    }
+
+    /// Frames are kept in memory later: there are no more than the packed archive can hold.
+    fn frame(&mut self) -> Result<(), RestoreError> {
+        self.frames += 1;
+        match self.frames <= self.archive.digest.bytes / MIN_FRAME_BYTES {
+            true => Ok(()),
+            false => {
+                Err(StreamError::damaged(&self.archive.contents, "has more frames than the archive can hold").into())
+            }
+        }
     }
 
     /// A file takes at most what lies between its header and the next one: holes are not stored.

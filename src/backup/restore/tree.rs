@@ -39,6 +39,8 @@ pub struct TreeFiles {
     pub plain_bytes: u64,
     /// Length and SHA-256 of the packed archive.
     pub digest: FileDigest,
+    /// Length and SHA-256 of the contents list.
+    pub contents_digest: FileDigest,
 }
 
 impl TreeFiles {
@@ -50,6 +52,7 @@ impl TreeFiles {
             codec: artifact.codec,
             plain_bytes: artifact.plain_bytes,
             digest: artifact.packed.clone(),
+            contents_digest: artifact.contents.clone(),
         }
     }
 }
@@ -135,7 +138,12 @@ fn prepare(
     cancel: &CancellationToken,
 ) -> Result<(Selection, Survey), RestoreError> {
     let mut selection = Selection::new(&options.paths)?;
-    let survey = survey::survey(&archive.contents, &mut selection, cancel)?;
+    let listed = &archive.contents_digest;
+    if decode::digest(&archive.contents)? != (listed.bytes, listed.sha256.clone()) {
+        let problem = "its length or SHA-256 is not what its manifest says";
+        return Err(StreamError::damaged(&archive.contents, problem).into());
+    }
+    let survey = survey::survey(archive, &mut selection, cancel)?;
     if survey.plain_bytes != archive.plain_bytes {
         let (found, expected) = (survey.plain_bytes, archive.plain_bytes);
         return Err(RestoreError::Size { path: archive.packed.clone(), found, expected });
