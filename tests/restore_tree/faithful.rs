@@ -207,3 +207,24 @@ fn paths_longer_than_the_kernels_limit_come_back() {
     assert_eq!(fs::read(stage.restored.join("twin")).unwrap(), b"deep");
     maint::adapters::plant::uproot(&stage.restored).unwrap();
 }
+
+#[test]
+fn owners_can_be_left_to_who_restores() {
+    let stage = stage();
+    let mut run_by_all = file("su", b"#!");
+    run_by_all.0.mode = 0o6755;
+    run_by_all.0.uid = 12;
+    let mut closed = dir(".");
+    closed.0.mode = 0o3700;
+    closed.0.gid = 13;
+    let files = archive(&stage.out, &[closed, run_by_all]);
+    let options = TreeOptions { owners: false, ..all() };
+    restore(&files, &stage.restored, &options).unwrap();
+    let facts = |path: &Path| fs::metadata(path).map(|m| (m.uid(), m.gid(), m.mode() & 0o7777)).unwrap();
+    assert_eq!(facts(&stage.restored.join("su")), (0, 0, 0o755));
+    assert_eq!(facts(&stage.restored), (0, 0, 0o1700));
+    maint::adapters::plant::uproot(&stage.restored).unwrap();
+    restore(&files, &stage.restored, &all()).unwrap();
+    assert_eq!(facts(&stage.restored.join("su")), (12, 0, 0o6755));
+    assert_eq!(facts(&stage.restored), (0, 13, 0o3700));
+}

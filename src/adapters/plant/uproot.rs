@@ -3,7 +3,7 @@
 use std::{io, path::Path};
 
 use rustix::{
-    fs::{self, AtFlags, FileType, RenameFlags},
+    fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags},
     io::Errno,
 };
 
@@ -17,11 +17,13 @@ use super::Ground;
 /// # Errors
 /// As opendir(3), renameat(2), unlinkat(2) and rmdir(2).
 pub fn uproot(path: &Path) -> io::Result<()> {
-    let root = match Ground::open(path) {
-        Ok(root) => root,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(e),
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = match fs::open(path, flags, Mode::empty()) {
+        Ok(root) => Ground(root),
+        Err(Errno::NOENT) => return Ok(()),
+        Err(e) => return Err(e.into()),
     };
+    root.itself()?.set_mode(0o700)?;
     clear(&root)?;
     Ok(fs::rmdir(path)?)
 }
