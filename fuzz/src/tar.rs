@@ -33,7 +33,7 @@ fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Result<(), TarError>, To
 }
 
 /// Gives every header a right checksum, so that what is inside is looked at.
-fn sealed(bytes: &[u8]) -> Vec<u8> {
+pub fn sealed(bytes: &[u8]) -> Vec<u8> {
     let mut sealed = bytes.to_vec();
     for block in sealed.as_chunks_mut::<512>().0 {
         if block[257..262] == *b"ustar" {

@@ -31,6 +31,11 @@ pub fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// Whether this process acts as root.
+pub fn is_root() -> bool {
+    user_id() == 0
+}
+
 /// This program's own file, for children of its own.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ pub mod files;
 pub mod host;
 pub mod ledger;
 pub mod lock;
+pub mod plant;
 pub mod postgres;
 pub mod process;
 pub mod secret;

@@ -7,6 +7,7 @@ pub mod drill;
 pub mod load;
 pub mod objects;
 pub mod publish;
+pub mod restore;
 mod restore_md;
 pub mod seal;
 pub mod sets;

@@ -43,6 +43,12 @@ pub(super) fn entry(path: &[u8], kind: EntryKind, facts: &Facts) -> Entry {
     }
 }
 
+/// What stands at a place, as an archive of it would have it; `None` for what Linux does not have.
+pub(crate) fn described(path: &[u8], facts: &Facts, raw: Vec<RawXattr>) -> Result<Option<Entry>, ArchiveError> {
+    let Some(kind) = kind_of(facts.kind) else { return Ok(None) };
+    Ok(Some(Entry { xattrs: xattrs(path, raw)?, ..entry(path, kind, facts) }))
+}
+
 /// Attributes as a tar has them: ACLs as text.
 pub(super) fn xattrs(path: &[u8], raw: Vec<RawXattr>) -> Result<Vec<Xattr>, ArchiveError> {
     raw.into_iter()

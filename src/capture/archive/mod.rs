@@ -17,6 +17,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use entry::described;
 pub use foreign::from_tar_stream;
 pub use patterns::{PatternError, Patterns};
 

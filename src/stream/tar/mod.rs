@@ -17,7 +17,7 @@ mod sparse;
 mod tests;
 mod write;
 
-pub use acl::{AclError, text_of_acl};
+pub use acl::{AclError, acl_of_text, text_of_acl};
 pub use parse::{Event, Parser};
 pub use read::{TarReader, hash_zeros};
 pub use write::{END, TooLarge, encode, padding};
@@ -108,7 +108,7 @@ impl Entry {
     /// Bytes of content that follow the headers, without the padding.
     pub fn data_bytes(&self) -> u64 {
         match &self.sparse {
-            Some(segments) => segments.iter().map(|s| s.bytes).sum(),
+            Some(segments) => segments.iter().fold(0, |sum: u64, s| sum.saturating_add(s.bytes)),
             None => self.size,
         }
     }

@@ -70,6 +70,18 @@ struct Content {
 }
 
 impl Parser {
+    /// A parser for the entries that begin at `offset` of a plain stream.
+    pub fn at(offset: u64) -> Self {
+        Self { position: offset, entry_start: offset, ..Self::default() }
+    }
+
+    /// Whether all entries that began are complete, with nothing before a next one.
+    pub fn is_between_entries(&self) -> bool {
+        matches!(self.state, State::Header | State::OneZero | State::Ended)
+            && self.block.is_empty()
+            && self.meta.is_empty()
+    }
+
     /// Takes the next bytes and tells what is complete with them.
     ///
     /// # Errors
