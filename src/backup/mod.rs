@@ -3,11 +3,13 @@
 //! The types are the promise: [`seal`](seal::seal) takes [`Verified`](verify::Verified), which only the verifier can
 //! make, and [`publish`](publish::publish) takes [`Sealed`](seal::Sealed). So nothing unverified is ever published.
 
+mod create_database;
 pub mod drill;
 pub mod load;
 pub mod objects;
 pub mod publish;
 pub mod restore;
+pub mod records;
 mod restore_md;
 pub mod seal;
 pub mod sets;

@@ -59,6 +59,19 @@ pub struct BackupPolicy {
     pub period: PeriodKind,
     /// How far a set is verified before it is published.
     pub verify: Level,
+    /// What becomes of a set whose drill could not run.
+    pub if_unverifiable: IfUnverifiable,
+}
+
+/// What becomes of a set whose drill could not run. One whose drill found a difference is never published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IfUnverifiable {
+    /// Nothing is published, and the run ends with exit code 4.
+    #[default]
+    Fail,
+    /// It is published and listed at the level that it reached, `structure`; the run ends with exit code 4 all the same.
+    Keep,
 }
 
 /// One step of a job.

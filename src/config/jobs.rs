@@ -45,6 +45,7 @@ pub(super) fn resolve(document: &Document, name: JobName, stack: &Stack, mistake
         series: b.series,
         period: b.period,
         verify: b.verify.unwrap_or(Level::Structure),
+        if_unverifiable: b.if_unverifiable.unwrap_or_default(),
     });
     let steps = raw.step.into_iter().map(|s| JobStep {
         id: s.id,

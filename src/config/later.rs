@@ -8,7 +8,7 @@ const HOST: &[&str] =
 /// Top-level keys of a job.
 const JOB: &[&str] = &["catch_up", "mode", "severity"];
 /// Keys of `[backup]`.
-const BACKUP: &[&str] = &["if_unverifiable", "stores", "keep", "encrypt_to", "sign", "drill"];
+const BACKUP: &[&str] = &["stores", "keep", "encrypt_to", "sign"];
 
 /// What to say about a mistake that is a later version's key.
 pub(super) fn named(path: &[Segment], message: &str) -> Option<String> {
@@ -24,11 +24,6 @@ pub(super) fn named(path: &[Segment], message: &str) -> Option<String> {
     };
     if unknown_key && known {
         return Some(format!("`{key}` is not supported by this version of maint"));
-    }
-    if message.starts_with("unknown variant `drill`") {
-        return Some(
-            "verify = \"drill\" is not supported by this version of maint, which verifies up to \"structure\"".into(),
-        );
     }
     None
 }

@@ -15,5 +15,5 @@ pub mod shape;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};
-pub use job::{BackupPolicy, Job, JobStep, Overlap};
+pub use job::{BackupPolicy, IfUnverifiable, Job, JobStep, Overlap};
 pub use load::{Config, load};

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::job::Overlap;
+use super::job::{IfUnverifiable, Overlap};
 use crate::{
     model::{
         ids::{SeriesName, StepId},
@@ -166,6 +166,8 @@ pub struct BackupSection {
     pub period: PeriodKind,
     /// How far a set is verified before it is published. Default: `structure`.
     pub verify: Option<Level>,
+    /// What becomes of a set whose drill could not run. Default: `"fail"`.
+    pub if_unverifiable: Option<IfUnverifiable>,
 }
 
 /// `[[step]]`: one step.

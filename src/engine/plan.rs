@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     backup::publish::Completeness,
-    config::{Job, JobStep},
+    config::{IfUnverifiable, Job, JobStep},
     model::{
         failure::{Class, Diagnose},
         ids::StepId,
+        manifest::Level,
         stack::Stack,
         units::Elapsed,
     },
@@ -148,9 +149,22 @@ impl fmt::Display for Plan {
             writeln!(
                 f,
                 "  {number}. verify what was captured, read back from the disk, to the level \"{}\"",
-                backup.verify
+                backup.verify.min(Level::Structure)
             )?;
-            writeln!(f, "  {}. publish it as {} (-2, -3 … if that is taken)", number + 1, place.display())?;
+            let mut number = number + 1;
+            if backup.verify == Level::Drill {
+                writeln!(
+                    f,
+                    "  {number}. drill: restore it into a throwaway PostgreSQL and scratch directories, and compare"
+                )?;
+                let otherwise = match backup.if_unverifiable {
+                    IfUnverifiable::Fail => "nothing is published",
+                    IfUnverifiable::Keep => "it is published at the level \"structure\"",
+                };
+                writeln!(f, "     - where it cannot run, {otherwise}, and the run ends with 4")?;
+                number += 1;
+            }
+            writeln!(f, "  {number}. publish it as {} (-2, -3 … if that is taken)", place.display())?;
             if self.completeness == Completeness::Partial {
                 writeln!(f, "     a partial set: nothing counts it as a backup")?;
             }

@@ -1,5 +1,7 @@
 //! The evidence of a drill: a set was restored into a throwaway server, and the copy compared with what was captured.
 
+use std::{fmt, time::Duration};
+
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ids::SeriesName,
     manifest::{HostFacts, Verification},
+    units::{Elapsed, count},
 };
 
 /// What a drill restored and compared.
@@ -76,4 +79,15 @@ pub struct Record {
     pub made: DateTime<Utc>,
     /// What was found to be as it should be.
     pub verification: Verification,
+}
+
+impl fmt::Display for Drill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "restored {}", count(self.restored.len() as u64, "artifact"))?;
+        if let [first, ..] = self.servers.as_slice() {
+            let version = first.version.split_whitespace().next().unwrap_or_default();
+            write!(f, " into PostgreSQL {version} ({})", first.place)?;
+        }
+        write!(f, " in {}, all as captured", Elapsed(Duration::from_millis(self.recovery_millis)))
+    }
 }

@@ -123,6 +123,15 @@ impl Docker {
         Ok(Inspected { container: Container { id, name, state: state(Some(status)), labels }, removed_when_stopped })
     }
 
+    /// The image that a container was made from, as it was named then.
+    ///
+    /// # Errors
+    /// [`DockerError::NoSuchContainer`] when there is none.
+    pub async fn image_of(&self, name: &str) -> Result<String, DockerError> {
+        let image = self.inspect(name).await?.config.and_then(|config| config.image);
+        image.ok_or_else(|| DockerError::Incomplete { subject: format!("the container `{name}`"), what: "its image" })
+    }
+
     async fn inspect(&self, name: &str) -> Result<ContainerInspectResponse, DockerError> {
         self.api
             .inspect_container(name, None::<InspectContainerOptions>)

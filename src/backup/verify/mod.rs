@@ -23,6 +23,7 @@ use super::staging::Staging;
 use crate::{
     adapters::{clock, files::FileError, host},
     model::{
+        drill::Drill,
         event::StepEvents,
         failure::{Class, Diagnose},
         manifest::{Artifact, Evidence, Level, Verification},
@@ -78,6 +79,22 @@ impl Verified {
     /// What was compared.
     pub fn verification(&self) -> &Verification {
         &self.verification
+    }
+
+    /// The same artifacts, restored and compared; only a drill can say so.
+    pub(super) fn proven(mut self, drill: Drill) -> Self {
+        self.verification.level = Level::Drill;
+        self.verification.finished = clock::now();
+        self.verification.millis += drill.millis;
+        self.verification.drill = Some(drill);
+        self
+    }
+
+    /// The same artifacts, to be published below the level that was asked for, which the manifest then says.
+    #[must_use]
+    pub fn falling_short(mut self, reason: String) -> Self {
+        self.verification.shortfall = Some(reason);
+        self
     }
 }
 

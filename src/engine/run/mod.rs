@@ -233,7 +233,7 @@ impl Run<'_> {
         }
         let Some(staging) = staging else { return (None, None, outcome) };
         match self.publish(staging, captured, deadline).await {
-            Ok(set) => (None, Some(set), outcome),
+            Ok((set, shortfall)) => (shortfall, Some(set), outcome),
             Err(trouble) => (Some(trouble), None, outcome),
         }
     }

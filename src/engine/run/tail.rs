@@ -1,4 +1,4 @@
-//! What follows the steps of a backup job, always in this order: verify, seal, publish.
+//! What follows the steps of a backup job, always in this order: verify, drill, seal, publish.
 
 use tokio::time::Instant;
 
@@ -6,41 +6,47 @@ use super::{Captured, Run, Trouble, attempt::interrupted, too_long};
 use crate::{
     adapters::{clock, host},
     backup::{
+        drill::{self, Ground, Unproven},
         publish::{self, Published},
         seal::{self, SetFacts},
         staging::Staging,
         verify::{self, Verified},
     },
-    config::BackupPolicy,
+    config::{BackupPolicy, IfUnverifiable},
     model::{
         event::{Event, StepEvents},
-        failure::Class,
+        failure::{Class, chain},
         ids::StepId,
-        manifest::{Artifact, HostFacts, RunFacts, Trigger},
+        manifest::{Artifact, HostFacts, Level, RunFacts, Trigger},
         outcome::Outcome,
         units::{ByteSize, count},
     },
 };
 
 impl Run<'_> {
-    /// Verifies, seals and publishes what the steps captured.
+    /// Verifies, seals and publishes what the steps captured. A set that was published below the level that its job asks
+    /// for comes with the reason.
     pub(super) async fn publish(
         &self,
         staging: Staging,
         captured: Captured,
         deadline: Instant,
-    ) -> Result<Published, Trouble> {
+    ) -> Result<(Published, Option<Trouble>), Trouble> {
         let Some(policy) = self.plan.job.backup.clone() else {
             return Err(Trouble::failed("the job has no [backup] section".into()));
         };
         let facts = self.facts(&policy, captured.tools);
-        let verified = self.verify(staging, captured.artifacts, &policy, deadline).await?;
+        let mut verified = self.verify(staging, captured.artifacts, &policy, deadline).await?;
+        let mut shortfall = None;
+        if policy.verify == Level::Drill {
+            (verified, shortfall) = self.drill(verified, &policy, deadline).await?;
+        }
         // From here on nothing is waited for: a set is published whole, or not at all.
         if self.cancel.is_cancelled() {
             return Err(interrupted());
         }
         let (backup_dir, completeness) = (self.stack.backup_dir.clone(), self.plan.completeness);
-        let (number, id) = self.stage("publish", 1, "seals the set and gives it its name")?;
+        let (number, id) = self.stage("publish", 2, "seals the set and gives it its name")?;
         let begun = clock::monotonic();
         let published = tokio::task::spawn_blocking(move || {
             let sealed = seal::seal(verified, facts).map_err(|e| Trouble::of(&e))?;
@@ -55,7 +61,7 @@ impl Run<'_> {
         let artifacts = published.manifest.artifacts.len();
         let path = published.path.display().to_string();
         self.sink.emit(Event::SetPublished { path, bytes: published.bytes, artifacts });
-        Ok(published)
+        Ok((published, shortfall))
     }
 
     /// A stage of the tail: numbered behind the steps, shown like one.
@@ -74,7 +80,7 @@ impl Run<'_> {
     ) -> Result<Verified, Trouble> {
         let (number, id) = self.stage("verify", 0, "reads everything back from the disk and compares it")?;
         let begun = clock::monotonic();
-        let level = policy.verify;
+        let level = policy.verify.min(Level::Structure);
         let summary = format!(
             "{level}: {}, {}",
             count(artifacts.len() as u64, "artifact"),
@@ -103,6 +109,53 @@ impl Run<'_> {
             }
             trouble
         })
+    }
+
+    /// Restores and compares what was verified. Where the drill could not run, the job says what becomes of it.
+    async fn drill(
+        &self,
+        verified: Verified,
+        policy: &BackupPolicy,
+        deadline: Instant,
+    ) -> Result<(Verified, Option<Trouble>), Trouble> {
+        let (number, id) = self.stage("drill", 1, "restores everything into a throwaway server and compares it")?;
+        let begun = clock::monotonic();
+        let ground = Ground {
+            settings: self.stack.drill.clone(),
+            docker: self.stack.docker.clone(),
+            servers: self.stack.postgres.clone(),
+        };
+        let (cancel, events) = (self.cancel.child_token(), StepEvents::new(self.sink.clone(), id.clone()));
+        let mut proving = std::pin::pin!(drill::prove(verified, &ground, &cancel, &events));
+        let mut late = None;
+        let proven = tokio::select! {
+            proven = &mut proving => proven,
+            () = tokio::time::sleep_until(deadline) => {
+                cancel.cancel();
+                late = Some(too_long(self.plan.job.timeout, "job"));
+                proving.await
+            }
+        };
+        let (result, outcome, summary) = match (proven, late) {
+            (_, Some(trouble)) => (Err(trouble.clone()), trouble.outcome, String::new()),
+            (Ok(verified), None) => {
+                let summary = verified.verification().drill.as_ref().map(ToString::to_string).unwrap_or_default();
+                (Ok((verified, None)), Outcome::Ok, summary)
+            }
+            (Err(unproven), None) => {
+                let Unproven { verified, error } = *unproven;
+                let trouble = Trouble::of(&error);
+                let outcome = trouble.outcome.clone();
+                if trouble.class == Class::Unverifiable && policy.if_unverifiable == IfUnverifiable::Keep {
+                    let verified = verified.falling_short(chain(&error));
+                    (Ok((verified, Some(trouble))), outcome, String::new())
+                } else {
+                    (Err(trouble), outcome, String::new())
+                }
+            }
+        };
+        self.ended(number, &id, &outcome, begun, summary);
+        result
     }
 
     fn facts(&self, policy: &BackupPolicy, tools: std::collections::BTreeMap<String, String>) -> SetFacts {

@@ -1,0 +1,357 @@
+//! One server of a set: a throwaway in its place, its roles, then its databases, each restored and compared.
+
+use std::{collections::BTreeSet, path::Path};
+
+use super::{
+    DrillError, Progress, millis,
+    place::{Kind, Need, Place},
+};
+use crate::{
+    adapters::{
+        clock,
+        docker::Docker,
+        host,
+        postgres::{Session, inventory::RoleAlias},
+    },
+    backup::{
+        create_database,
+        load::{self, DumpFiles, Existing, GlobalsOptions, LoadError, LoadOptions, Tablespaces},
+        objects::{self, Expected},
+    },
+    model::{
+        contents::quoted,
+        drill::{DrillServer, Restored},
+        failure::{Class, Diagnose},
+        manifest::{Artifact, PostgresFacts, ServerFacts, Source},
+        stack::PostgresAddress,
+        units::count,
+    },
+    stream::StreamError,
+};
+
+/// What a set has of one server.
+pub(super) struct Group<'a> {
+    facts: &'a ServerFacts,
+    globals: Option<&'a Artifact>,
+    databases: Vec<(&'a Artifact, &'a PostgresFacts)>,
+}
+
+/// The artifacts of each server, told apart by their system identifier.
+pub(super) fn groups(artifacts: &[Artifact]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for artifact in artifacts {
+        let (facts, database) = match &artifact.source {
+            Source::PostgresDatabase(facts) => (&facts.server, Some(facts)),
+            Source::PostgresServer(facts) => (facts, None),
+            Source::Files { .. } | Source::Volume { .. } => continue,
+        };
+        let found = groups.iter().position(|g| g.facts.system_identifier == facts.system_identifier);
+        let at = found.unwrap_or_else(|| {
+            groups.push(Group { facts, globals: None, databases: Vec::new() });
+            groups.len() - 1
+        });
+        match database {
+            Some(facts) => groups[at].databases.push((artifact, facts)),
+            None => groups[at].globals = Some(artifact),
+        }
+    }
+    groups
+}
+
+/// `server_version_num` of a version as the server tells it; a version in development has no minor.
+fn version_num(version: &str) -> u32 {
+    let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
+    let (major, minor) = version.split_once('.').unwrap_or((version, ""));
+    number(major) * 10_000 + number(minor)
+}
+
+/// Restores and compares everything of a server; the throwaway is gone afterwards, whatever happened.
+///
+/// # Errors
+/// When it could not be done; differences are added to the progress.
+pub(super) async fn drill(group: &Group<'_>, progress: &mut Progress<'_>) -> Result<(), DrillError> {
+    let need = need(group, progress).await?;
+    let begun = clock::monotonic();
+    let request = progress.request;
+    progress.events.progress(0, None, format!("starting a throwaway PostgreSQL for {}", group.facts.server));
+    let place = Place::prepare(request.settings, request.docker, &need, progress.cancel).await?;
+    let start_millis = millis(begun);
+    let shortage = place.shortage();
+    let cancel = progress.cancel.clone();
+    let server = Server { place: &place, facts: group.facts };
+    let ended = tokio::select! {
+        ended = server.restore(group, start_millis, progress) => ended,
+        short = shortage => Err(short.into()),
+        () = cancel.cancelled() => Err(DrillError::Cancelled),
+    };
+    let ended = match ended {
+        // What its own log says is the cause; a lost connection is only how maint came to know.
+        Err(DrillError::Load { source, .. }) if source.class() == Class::Unverifiable => {
+            Err(DrillError::Load { log: place.said().await, source })
+        }
+        other => other,
+    };
+    place.strike().await;
+    ended
+}
+
+async fn need(group: &Group<'_>, progress: &Progress<'_>) -> Result<Need, DrillError> {
+    let mut extensions = BTreeSet::new();
+    for (artifact, _) in &group.databases {
+        let expected = read(progress.request.dir.join(&artifact.contents.file)).await?;
+        extensions.extend(expected.extensions);
+    }
+    let libraries = group.databases.iter().map(|(_, facts)| &facts.server.preload).chain([&group.facts.preload]);
+    let preload: BTreeSet<&String> = libraries.flatten().filter(|library| extensions.contains(*library)).collect();
+    let bytes = group.databases.iter().map(|(artifact, facts)| facts.database_bytes.max(artifact.plain_bytes)).sum();
+    Ok(Need {
+        version_num: version_num(&group.facts.version),
+        bytes,
+        preload: preload.into_iter().cloned().collect(),
+        image: image(group, progress).await,
+        system_identifier: group.facts.system_identifier.clone(),
+    })
+}
+
+/// The image that the source runs, where it runs in a container of this host. Not to find it is no reason not to drill.
+async fn image(group: &Group<'_>, progress: &Progress<'_>) -> Option<String> {
+    let server = progress.request.servers.get(&group.facts.server)?;
+    let PostgresAddress::Container { name, .. } = &server.address else { return None };
+    let docker = Docker::connect(&progress.request.docker.host).await.ok()?;
+    docker.image_of(name).await.ok()
+}
+
+/// Reads what the source said of itself, where blocking is allowed.
+async fn read(contents: std::path::PathBuf) -> Result<Expected, DrillError> {
+    let read = tokio::task::spawn_blocking(move || Expected::read(&contents)).await;
+    Ok(read.map_err(|_| DrillError::Panicked { task: "the reader of a contents list" })??)
+}
+
+/// A throwaway that stands for a server of the set.
+struct Server<'a> {
+    place: &'a Place,
+    facts: &'a ServerFacts,
+}
+
+impl Server<'_> {
+    async fn restore(
+        &self,
+        group: &Group<'_>,
+        start_millis: u64,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), DrillError> {
+        let session = self.session("template1", progress).await?;
+        let state = session.state().await?;
+        progress.drill.servers.push(DrillServer {
+            server: self.facts.server.clone(),
+            place: self.place.kind().to_string(),
+            isolation: self.place.isolation().to_owned(),
+            version: state.version,
+            start_millis,
+        });
+        let mut tablespaces = false;
+        match group.globals {
+            Some(artifact) => match self.globals(artifact, &session, progress).await {
+                Ok(there) => tablespaces = there,
+                Err(error) => return refused(artifact, error, progress),
+            },
+            None => self.roles(group, &session, progress).await?,
+        }
+        for (artifact, facts) in &group.databases {
+            if let Err(error) = self.database(artifact, facts, (&session, tablespaces), progress).await {
+                refused(artifact, error, progress)?;
+            }
+        }
+        session.close().await;
+        Ok(())
+    }
+
+    async fn session(&self, dbname: &str, progress: &Progress<'_>) -> Result<Session, DrillError> {
+        let docker = progress.request.docker;
+        Ok(Session::connect(&self.place.server(dbname), docker, dbname, "maint drill").await?)
+    }
+
+    /// In a throwaway, the superuser from birth stands for the source's.
+    fn alias(&self) -> Option<RoleAlias> {
+        let to = self.facts.bootstrap_superuser.clone();
+        let throwaway = !matches!(self.place.kind(), Kind::Server(_));
+        throwaway.then(|| RoleAlias { from: self.place.server("template1").user, to })
+    }
+
+    /// Restores roles and tablespaces and compares them; gives whether tablespaces are there.
+    async fn globals(
+        &self,
+        artifact: &Artifact,
+        session: &Session,
+        progress: &mut Progress<'_>,
+    ) -> Result<bool, DrillError> {
+        let begun = clock::monotonic();
+        let shared = matches!(self.place.kind(), Kind::Server(_));
+        let options = GlobalsOptions {
+            bootstrap_superuser: &self.facts.bootstrap_superuser,
+            existing: if shared { Existing::Keep } else { Existing::Refuse },
+            tablespaces: Tablespaces::InPlace,
+        };
+        let files = files(progress.request.dir, artifact);
+        let loaded = load::globals(session, &files, &options).await.map_err(load_error)?;
+        for companion in artifact.companions.iter().filter(|_| !shared) {
+            let path = progress.request.dir.join(&companion.file);
+            load::properties(session, &path, "").await.map_err(load_error)?;
+        }
+        let mut restored = restored(artifact, millis(begun));
+        let begun = clock::monotonic();
+        if shared {
+            restored.not_compared.push("roles and tablespaces: the scratch server has its own".into());
+        } else {
+            let expected = read(files.contents).await?;
+            let compared = expected.compare_server(session, self.alias().as_ref()).await?;
+            restored.checks.push(count(compared.objects, "role, membership, setting or tablespace"));
+            restored.not_compared.extend(compared.not_compared);
+            progress.differs(artifact, compared.differences);
+        }
+        restored.compare_millis = millis(begun);
+        progress.drill.restored.push(restored);
+        Ok(loaded.tablespaces)
+    }
+
+    /// The set has no globals: its roles are made by name, so that owners and privileges can be restored.
+    async fn roles(&self, group: &Group<'_>, session: &Session, progress: &Progress<'_>) -> Result<(), DrillError> {
+        for (artifact, _) in &group.databases {
+            for name in read(progress.request.dir.join(&artifact.contents.file)).await?.roles {
+                let role = quoted(&name);
+                let known = "SELECT to_regrole($1) IS NOT NULL";
+                if !session.one("looking for a role", known, &[&role]).await?.get::<_, bool>(0) {
+                    session.batch("making a role", &format!("CREATE ROLE {role}")).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn database(
+        &self,
+        artifact: &Artifact,
+        facts: &PostgresFacts,
+        (session, tablespaces): (&Session, bool),
+        progress: &mut Progress<'_>,
+    ) -> Result<(), DrillError> {
+        let request = progress.request;
+        let name = self.make(facts, session, tablespaces).await?;
+        let begun = clock::monotonic();
+        let server = self.place.server(&name);
+        let settings: Vec<_> = facts.session_settings.clone().into_iter().collect();
+        let jobs = request.settings.jobs.and_then(|jobs| usize::try_from(jobs).ok()).unwrap_or_else(host::cores);
+        let options = LoadOptions {
+            server: &server,
+            docker: request.docker,
+            dbname: &name,
+            jobs,
+            tablespaces,
+            settings: &settings,
+        };
+        let files = files(request.dir, artifact);
+        let tell = |doing: &'static str| {
+            let (events, database) = (progress.events.clone(), facts.database.clone());
+            move |done: u64, total: u64, _: &str| events.progress(done, Some(total), format!("{doing} {database}"))
+        };
+        load::database(&options, &files, progress.cancel, &tell("restoring")).await.map_err(load_error)?;
+        let mut restored = restored(artifact, millis(begun));
+        let begun = clock::monotonic();
+        let rows =
+            load::compare(&options, &files.contents, progress.cancel, &tell("comparing")).await.map_err(load_error)?;
+        let inside = self.session(&name, progress).await?;
+        for companion in &artifact.companions {
+            load::properties(&inside, &request.dir.join(&companion.file), &name).await.map_err(load_error)?;
+        }
+        let expected = read(files.contents).await?;
+        let objects = expected.compare_database(&inside, self.alias().as_ref()).await?;
+        inside.close().await;
+        restored.compare_millis = millis(begun);
+        describe(&mut restored, &rows, &objects, artifact);
+        progress.differs(artifact, rows.differences.into_iter().chain(objects.differences).collect());
+        progress.drill.restored.push(restored);
+        // A template cannot be dropped.
+        let keep_no_template = format!("ALTER DATABASE {} IS_TEMPLATE false", quoted(&name));
+        session.batch("dropping the copy", &keep_no_template).await?;
+        let drop_it = format!("DROP DATABASE {} WITH (FORCE)", quoted(&name));
+        Ok(session.batch("dropping the copy", &drop_it).await?)
+    }
+
+    /// Makes the empty database; gives its name, which on a shared server is one that nobody has.
+    async fn make(&self, facts: &PostgresFacts, session: &Session, tablespaces: bool) -> Result<String, DrillError> {
+        let shared = matches!(self.place.kind(), Kind::Server(_));
+        // The session needs its own database.
+        let taken = shared || facts.database == session.database();
+        let name = if taken { format!("maint_drill_{}", clock::run_id()) } else { facts.database.clone() };
+        if name == "postgres" {
+            session.batch("dropping the database from birth", "DROP DATABASE IF EXISTS postgres").await?;
+        }
+        let sql = create_database::sql(&name, &facts.createdb_options, tablespaces && !shared);
+        session
+            .batch("making the database", &sql)
+            .await
+            .map_err(|source| DrillError::Create { database: facts.database.clone(), source })?;
+        Ok(name)
+    }
+}
+
+fn files(dir: &Path, artifact: &Artifact) -> DumpFiles {
+    DumpFiles { artifact: dir.join(&artifact.packed.file), contents: dir.join(&artifact.contents.file) }
+}
+
+fn load_error(source: LoadError) -> DrillError {
+    match source {
+        LoadError::Stream(e @ StreamError::Damaged { .. }) => DrillError::Stream(e),
+        source => DrillError::Load { log: String::new(), source },
+    }
+}
+
+/// A dump that the server refuses, or that is damaged, is a difference; what could not be done stays an error.
+fn refused(artifact: &Artifact, error: DrillError, progress: &mut Progress<'_>) -> Result<(), DrillError> {
+    let problem = match &error {
+        DrillError::Load { source, .. } if source.class() == Class::Verification => source.to_string(),
+        DrillError::Stream(e) if e.class() == Class::Verification => e.to_string(),
+        _ => return Err(error),
+    };
+    progress.differs(artifact, vec![problem]);
+    Ok(())
+}
+
+fn restored(artifact: &Artifact, restore_millis: u64) -> Restored {
+    Restored {
+        file: artifact.packed.file.clone(),
+        restore_millis,
+        compare_millis: 0,
+        checks: Vec::new(),
+        not_compared: Vec::new(),
+    }
+}
+
+fn describe(restored: &mut Restored, rows: &load::Compared, objects: &objects::Compared, artifact: &Artifact) {
+    let Restored { checks, not_compared, .. } = restored;
+    checks.push(format!("digests of {} in {}", count(rows.rows, "row"), count(rows.tables, "table")));
+    if rows.large_objects > 0 {
+        checks.push(format!("digests of {}", count(rows.large_objects, "large object")));
+    }
+    if objects.sequences > 0 {
+        checks.push(format!("values of {}", count(objects.sequences, "sequence")));
+    }
+    if objects.objects > 0 {
+        checks.push(format!("definition, owner, privileges and comment of {}", count(objects.objects, "object")));
+    }
+    not_compared.extend(objects.not_compared.iter().cloned());
+    if artifact.counts.counted_at_source.is_none() {
+        not_compared.push("rows with the server's own count: it was not asked (count_rows = false)".into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_become_numbers() {
+        assert_eq!(version_num("15.18 (Debian 15.18-0+deb12u1)"), 150_018);
+        assert_eq!(version_num("19devel"), 190_000);
+    }
+}
