@@ -41,6 +41,20 @@ enum Then {
     AsItWas { mode: u32, mtime_ns: i128 },
 }
 
+/// How a planted file is known again: each change of an inode, and each new one of its number, has another time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    identity: (u64, u64),
+    ctime_ns: i128,
+}
+
+impl Mark {
+    fn of(handle: &Planted) -> io::Result<Self> {
+        let facts = handle.facts()?;
+        Ok(Self { identity: facts.identity, ctime_ns: facts.ctime_ns })
+    }
+}
+
 /// Plants entries below a directory.
 pub(super) struct Planter {
     ground: Ground,
@@ -50,7 +64,7 @@ pub(super) struct Planter {
     links: HashMap<Vec<u8>, Vec<u8>>,
     places: HashSet<Vec<u8>>,
     /// What was planted at the places that links will name; `None`: it was skipped.
-    identities: HashMap<Vec<u8>, Option<(u64, u64)>>,
+    marks: HashMap<Vec<u8>, Option<Mark>>,
     open: Vec<OpenDir>,
     /// The directory of the last entry.
     here: Option<(Vec<u8>, Ground)>,
@@ -77,7 +91,7 @@ impl Planter {
             owners,
             places: links.values().cloned().collect(),
             links,
-            identities: HashMap::new(),
+            marks: HashMap::new(),
             open: Vec::new(),
             here: None,
             implicit: HashSet::new(),
@@ -257,13 +271,13 @@ impl Planter {
         let place = self.links.get(target).cloned().unwrap_or_else(|| target.to_vec());
         if place == path {
             // The content came under this name already, for its own name was not asked for.
-            return match self.identities.contains_key(path) {
+            return match self.marks.contains_key(path) {
                 true => Ok(Became::Skipped),
                 false => Err(refuse("this restore has not planted its target before it")),
             };
         }
-        let identity = match self.identities.get(&place) {
-            Some(Some(identity)) => *identity,
+        let mark = match self.marks.get(&place) {
+            Some(Some(mark)) => *mark,
             Some(None) => {
                 self.skip(path, "a hard link to what was skipped");
                 self.remember(path, None);
@@ -274,28 +288,35 @@ impl Planter {
         let (dir, name) = split(&place);
         let from = self.ground.dir(dir).map_err(|e| RestoreError::plant(OPENING, target, e))?;
         let fail = |e| RestoreError::plant("linking", path, e);
+        let swapped = "its target is not what this restore planted";
+        // Somebody who may write here could have put another file in its place, even with the same inode number.
+        if Mark::of(&from.planted(name).map_err(fail)?).map_err(fail)? != mark {
+            return Err(refuse(swapped));
+        }
         let here = self.here(path)?;
         here.hard_link(split(path).1, &from, name).map_err(fail)?;
-        let planted = here.planted(split(path).1).map_err(fail)?;
-        // Somebody who may write here could have put another file in its place.
-        if planted.facts().map_err(fail)?.identity != identity {
+        let linked = Mark::of(&here.planted(split(path).1).map_err(fail)?).map_err(fail)?;
+        if linked.identity != mark.identity {
             here.unlink(split(path).1).map_err(fail)?;
-            return Err(refuse("its target is not what this restore planted"));
+            return Err(refuse(swapped));
         }
-        self.remember(path, Some(identity));
+        self.remember(&place, Some(linked));
+        self.remember(path, Some(linked));
         Ok(Became::Done)
     }
 
     fn remember_planted(&mut self, path: &[u8], handle: &Planted) -> Result<(), RestoreError> {
-        let facts = handle.facts().map_err(|e| RestoreError::plant("looking at", path, e))?;
-        self.remember(path, Some(facts.identity));
+        if self.places.contains(path) {
+            let mark = Mark::of(handle).map_err(|e| RestoreError::plant("looking at", path, e))?;
+            self.remember(path, Some(mark));
+        }
         Ok(())
     }
 
     /// Only what a link will name is kept.
-    fn remember(&mut self, path: &[u8], identity: Option<(u64, u64)>) {
+    fn remember(&mut self, path: &[u8], mark: Option<Mark>) {
         if self.places.contains(path) {
-            self.identities.insert(path.to_vec(), identity);
+            self.marks.insert(path.to_vec(), mark);
         }
     }
 
