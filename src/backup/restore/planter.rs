@@ -19,7 +19,7 @@ use super::{
 use crate::{
     adapters::{
         plant::{Attributes, Ground, Planted},
-        tree::RawXattr,
+        tree::{Facts, RawXattr},
     },
     model::contents::EntryKind,
     stream::tar::{ACL_ACCESS, ACL_DEFAULT, Entry, acl_of_text},
@@ -41,20 +41,6 @@ enum Then {
     AsItWas { mode: u32, mtime_ns: i128 },
 }
 
-/// How a planted file is known again: each change of an inode, and each new one of its number, has another time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mark {
-    identity: (u64, u64),
-    ctime_ns: i128,
-}
-
-impl Mark {
-    fn of(handle: &Planted) -> io::Result<Self> {
-        let facts = handle.facts()?;
-        Ok(Self { identity: facts.identity, ctime_ns: facts.ctime_ns })
-    }
-}
-
 /// Plants entries below a directory.
 pub(super) struct Planter {
     ground: Ground,
@@ -64,7 +50,9 @@ pub(super) struct Planter {
     links: HashMap<Vec<u8>, Vec<u8>>,
     places: HashSet<Vec<u8>>,
     /// What was planted at the places that links will name; `None`: it was skipped.
-    marks: HashMap<Vec<u8>, Option<Mark>>,
+    identities: HashMap<Vec<u8>, Option<(u64, u64)>>,
+    /// When their inodes were last changed, by this restore: an inode number may be used again.
+    changed: HashMap<(u64, u64), i128>,
     open: Vec<OpenDir>,
     /// The directory of the last entry.
     here: Option<(Vec<u8>, Ground)>,
@@ -91,7 +79,8 @@ impl Planter {
             owners,
             places: links.values().cloned().collect(),
             links,
-            marks: HashMap::new(),
+            identities: HashMap::new(),
+            changed: HashMap::new(),
             open: Vec::new(),
             here: None,
             implicit: HashSet::new(),
@@ -271,13 +260,13 @@ impl Planter {
         let place = self.links.get(target).cloned().unwrap_or_else(|| target.to_vec());
         if place == path {
             // The content came under this name already, for its own name was not asked for.
-            return match self.marks.contains_key(path) {
+            return match self.identities.contains_key(path) {
                 true => Ok(Became::Skipped),
                 false => Err(refuse("this restore has not planted its target before it")),
             };
         }
-        let mark = match self.marks.get(&place) {
-            Some(Some(mark)) => *mark,
+        let identity = match self.identities.get(&place) {
+            Some(Some(identity)) => *identity,
             Some(None) => {
                 self.skip(path, "a hard link to what was skipped");
                 self.remember(path, None);
@@ -290,33 +279,36 @@ impl Planter {
         let fail = |e| RestoreError::plant("linking", path, e);
         let swapped = "its target is not what this restore planted";
         // Somebody who may write here could have put another file in its place, even with the same inode number.
-        if Mark::of(&from.planted(name).map_err(fail)?).map_err(fail)? != mark {
+        let before = from.planted(name).and_then(|target| target.facts()).map_err(fail)?;
+        if before.identity != identity || self.changed.get(&identity) != Some(&before.ctime_ns) {
             return Err(refuse(swapped));
         }
         let here = self.here(path)?;
         here.hard_link(split(path).1, &from, name).map_err(fail)?;
-        let linked = Mark::of(&here.planted(split(path).1).map_err(fail)?).map_err(fail)?;
-        if linked.identity != mark.identity {
+        let linked = here.planted(split(path).1).and_then(|link| link.facts()).map_err(fail)?;
+        if linked.identity != identity {
             here.unlink(split(path).1).map_err(fail)?;
             return Err(refuse(swapped));
         }
-        self.remember(&place, Some(linked));
-        self.remember(path, Some(linked));
+        self.remember(path, Some(&linked));
         Ok(Became::Done)
     }
 
     fn remember_planted(&mut self, path: &[u8], handle: &Planted) -> Result<(), RestoreError> {
         if self.places.contains(path) {
-            let mark = Mark::of(handle).map_err(|e| RestoreError::plant("looking at", path, e))?;
-            self.remember(path, Some(mark));
+            let facts = handle.facts().map_err(|e| RestoreError::plant("looking at", path, e))?;
+            self.remember(path, Some(&facts));
         }
         Ok(())
     }
 
     /// Only what a link will name is kept.
-    fn remember(&mut self, path: &[u8], mark: Option<Mark>) {
+    fn remember(&mut self, path: &[u8], facts: Option<&Facts>) {
+        if let Some(facts) = facts {
+            self.changed.insert(facts.identity, facts.ctime_ns);
+        }
         if self.places.contains(path) {
-            self.marks.insert(path.to_vec(), mark);
+            self.identities.insert(path.to_vec(), facts.map(|facts| facts.identity));
         }
     }
 
