@@ -228,3 +228,15 @@ fn owners_can_be_left_to_who_restores() {
     assert_eq!(facts(&stage.restored.join("su")), (12, 0, 0o6755));
     assert_eq!(facts(&stage.restored), (0, 13, 0o3700));
 }
+
+#[test]
+fn links_to_links_and_many_of_them_are_one_file() {
+    let stage = stage();
+    let links = [hard("b", "a"), hard("c", "a"), hard("d", "b"), hard("e", "c"), hard("f", "a"), hard("g", "d")];
+    let files = archive(&stage.out, &[&[file("a", b"one")], &links[..]].concat());
+    restore(&files, &stage.restored, &all()).unwrap();
+    let of = |name: &str| fs::metadata(stage.restored.join(name)).map(|m| (m.ino(), m.nlink())).unwrap();
+    for name in ["b", "c", "d", "e", "f", "g"] {
+        assert_eq!(of(name), (of("a").0, 7));
+    }
+}

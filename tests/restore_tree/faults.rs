@@ -227,3 +227,27 @@ fn a_deep_tree_comes_and_goes() {
     assert!(matches!(error, RestoreError::Duplicate { .. }), "{}", message(&error));
     assert_eq!(names(stage.out.parent().unwrap()), ["out", "source"]);
 }
+
+#[test]
+fn what_cannot_be_removed_again_is_named() {
+    let stage = stage();
+    let files = archive(&stage.out, &[file("a", b"1"), file("b", b"2"), file("a", b"twice")]);
+    let top = stage.out.parent().unwrap().to_owned();
+    let staged =
+        move || names(&top).into_iter().find(|name| name.contains(".maint-restore-")).map(|name| top.join(name));
+    let look = staged.clone();
+    let sink = EventSink::new(move |_| {
+        if let Some(file) = look().map(|dir| dir.join("a")).filter(|file| file.exists()) {
+            assert!(Command::new("chattr").arg("+i").arg(file).status().unwrap().success());
+        }
+    });
+    let events = StepEvents::new(sink, "t".parse().unwrap());
+    let error = tree::tree(&files, &stage.restored, &all(), &CancellationToken::new(), &events).unwrap_err();
+    let left = staged().unwrap();
+    assert!(Command::new("chattr").arg("-i").arg(left.join("a")).status().unwrap().success());
+    let text = message(&error);
+    assert!(text.starts_with("the archive holds `a` twice; what was restored so far could not be removed"), "{text}");
+    assert!(text.contains(&format!("hint: remove it yourself: {}", left.display())), "{text}");
+    assert_eq!(error.class(), Class::Verification);
+    assert!(!stage.restored.exists());
+}

@@ -3,14 +3,16 @@
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink, path::PathBuf};
 
 use maint::{
-    backup::restore::RestoreError,
+    backup::restore::{RestoreError, tree::tree},
     model::{
         contents::{EntryKind, PathBytes},
+        event::{EventSink, StepEvents},
         failure::{Class, Diagnose},
     },
     stream::tar::Entry,
 };
 use proptest::prelude::*;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     archive::{Stage, stage},
@@ -167,6 +169,47 @@ fn a_node_of_another_kind_is_no_way_out() {
     let restored = restore(&files, &outside.target(), &options).unwrap();
     assert_eq!(restored.skipped.len(), 2, "{:?}", restored.skipped);
     assert_eq!((restored.entries, fs::read_dir(outside.target()).unwrap().count()), (1, 1));
+}
+
+/// Somebody who may write into the growing directory swaps names between two entries.
+fn swapped(
+    outside: &Outside,
+    entries: &[(Entry, Vec<u8>)],
+    swap: impl Fn(&std::path::Path) + Send + Sync + 'static,
+) -> RestoreError {
+    let files = archive(&outside.stage.out, entries);
+    let around = outside.around.clone();
+    let sink = EventSink::new(move |_| {
+        let staged = fs::read_dir(&around).unwrap().map(|entry| entry.unwrap().path());
+        if let Some(dir) = staged.into_iter().find(|path| path.display().to_string().contains(".maint-restore-")) {
+            swap(&dir);
+        }
+    });
+    let events = StepEvents::new(sink, "t".parse().unwrap());
+    let error = tree(&files, &outside.target(), &all(), &CancellationToken::new(), &events).unwrap_err();
+    outside.is_untouched();
+    assert_eq!(fs::read_dir(&outside.around).unwrap().count(), 3);
+    error
+}
+
+#[test]
+fn a_name_that_is_swapped_meanwhile_leads_nowhere() {
+    let outside = Outside::new();
+    let error = swapped(&outside, &[dir("d"), file("e", b""), file("d/victim", b"hit")], |staged| {
+        if fs::remove_dir(staged.join("d")).is_ok() {
+            symlink("../sub", staged.join("d")).unwrap();
+        }
+    });
+    assert!(matches!(error, RestoreError::Escape { .. }), "{error}");
+    // The name of another file is not given away as a restored one; here it is one that is not outside.
+    let error = swapped(&outside, &[file("f", b"mine"), file("e", b""), hard("h", "f")], |staged| {
+        // Later than the kernel's clock can tell apart.
+        std::thread::sleep(std::time::Duration::from_millis(12));
+        if fs::remove_file(staged.join("f")).is_ok() {
+            fs::write(staged.join("f"), b"theirs").unwrap();
+        }
+    });
+    assert!(message(&error).contains("its target is not what this restore planted"), "{error}");
 }
 
 fn piece() -> impl Strategy<Value = &'static str> {

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     adapters::{
         plant::{Attributes, Ground, Planted},
-        tree::RawXattr,
+        tree::{Facts, RawXattr},
     },
     model::contents::EntryKind,
     stream::tar::{ACL_ACCESS, ACL_DEFAULT, Entry, acl_of_text},
@@ -51,6 +51,8 @@ pub(super) struct Planter {
     places: HashSet<Vec<u8>>,
     /// What was planted at the places that links will name; `None`: it was skipped.
     identities: HashMap<Vec<u8>, Option<(u64, u64)>>,
+    /// When their inodes were last changed, by this restore: an inode number may be used again.
+    changed: HashMap<(u64, u64), i128>,
     open: Vec<OpenDir>,
     /// The directory of the last entry.
     here: Option<(Vec<u8>, Ground)>,
@@ -78,6 +80,7 @@ impl Planter {
             places: links.values().cloned().collect(),
             links,
             identities: HashMap::new(),
+            changed: HashMap::new(),
             open: Vec::new(),
             here: None,
             implicit: HashSet::new(),
@@ -274,28 +277,38 @@ impl Planter {
         let (dir, name) = split(&place);
         let from = self.ground.dir(dir).map_err(|e| RestoreError::plant(OPENING, target, e))?;
         let fail = |e| RestoreError::plant("linking", path, e);
+        let swapped = "its target is not what this restore planted";
+        // Somebody who may write here could have put another file in its place, even with the same inode number.
+        let before = from.planted(name).and_then(|target| target.facts()).map_err(fail)?;
+        if before.identity != identity || self.changed.get(&identity) != Some(&before.ctime_ns) {
+            return Err(refuse(swapped));
+        }
         let here = self.here(path)?;
         here.hard_link(split(path).1, &from, name).map_err(fail)?;
-        let planted = here.planted(split(path).1).map_err(fail)?;
-        // Somebody who may write here could have put another file in its place.
-        if planted.facts().map_err(fail)?.identity != identity {
+        let linked = here.planted(split(path).1).and_then(|link| link.facts()).map_err(fail)?;
+        if linked.identity != identity {
             here.unlink(split(path).1).map_err(fail)?;
-            return Err(refuse("its target is not what this restore planted"));
+            return Err(refuse(swapped));
         }
-        self.remember(path, Some(identity));
+        self.remember(path, Some(&linked));
         Ok(Became::Done)
     }
 
     fn remember_planted(&mut self, path: &[u8], handle: &Planted) -> Result<(), RestoreError> {
-        let facts = handle.facts().map_err(|e| RestoreError::plant("looking at", path, e))?;
-        self.remember(path, Some(facts.identity));
+        if self.places.contains(path) {
+            let facts = handle.facts().map_err(|e| RestoreError::plant("looking at", path, e))?;
+            self.remember(path, Some(&facts));
+        }
         Ok(())
     }
 
     /// Only what a link will name is kept.
-    fn remember(&mut self, path: &[u8], identity: Option<(u64, u64)>) {
+    fn remember(&mut self, path: &[u8], facts: Option<&Facts>) {
+        if let Some(facts) = facts {
+            self.changed.insert(facts.identity, facts.ctime_ns);
+        }
         if self.places.contains(path) {
-            self.identities.insert(path.to_vec(), identity);
+            self.identities.insert(path.to_vec(), facts.map(|facts| facts.identity));
         }
     }
 
