@@ -17,12 +17,19 @@ mod run;
 mod runs;
 mod verify;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
 pub use exit::Exit;
 use failure::Failure;
+
+use crate::{
+    adapters::{clock, host},
+    backup::drill::Ground,
+    config,
+    model::stack::{Docker, DrillSettings},
+};
 
 /// Runs a production stack's runbook as jobs; every backup is verified before it counts.
 #[derive(Debug, Parser)]
@@ -113,6 +120,25 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Generate(command) => command.run(&global),
         Command::Guard(command) => command.run(),
     }
+}
+
+/// Where drills run: as configured, or, on a host without a configuration, with this host's programs.
+fn ground(global: &Global, allow_unisolated: bool) -> Result<Ground, Failure> {
+    let mut ground = match config::load_if_any(global.config.as_deref())? {
+        Some(config) => Ground {
+            settings: config.stack.drill.clone(),
+            docker: config.stack.docker.clone(),
+            servers: config.stack.postgres.clone(),
+        },
+        None => {
+            // Names in a directory that everybody writes to must not be known before.
+            let own = std::env::temp_dir().join(format!("maint-{}", clock::run_id()));
+            let own = if host::is_root() { PathBuf::from("/var/lib/maint") } else { own };
+            Ground { settings: DrillSettings::below(&own), docker: Docker::default(), servers: BTreeMap::new() }
+        }
+    };
+    ground.settings.allow_unisolated |= allow_unisolated;
+    Ok(ground)
 }
 
 /// The async runtime of the commands that need one.

@@ -8,12 +8,14 @@ use tokio_util::sync::CancellationToken;
 use super::{Exit, Failure, Global, output};
 use crate::{
     backup::{
-        sets,
+        drill::{self, DrillRequest},
+        records, sets,
         verify::{self, SetReport},
     },
     config,
     engine::signal,
     model::{
+        drill::Drill,
         event::StepEvents,
         ids::StepId,
         manifest::{Level, MANIFEST_FILE},
@@ -29,8 +31,12 @@ Examples:
   maint verify monthly                     the newest set of a series
   maint verify /mnt/usb/202608             any directory with a set; needs no configuration
   maint verify --level checksum monthly    digests alone, nothing decoded
+  maint verify --level drill monthly       also restored into a throwaway PostgreSQL, and compared
 
-Exit codes: 0 all as captured, 3 something differs or is missing, 4 something could not be read")]
+A drill that succeeds is recorded beside the set, in .records/ of its series. Without a configuration it uses this
+host's PostgreSQL.
+
+Exit codes: 0 all as captured, 3 something differs or is missing, 4 something could not be checked")]
 pub struct Verify {
     /// SERIES/PERIOD, SERIES, or a directory
     #[arg(value_name = "SET|DIR")]
@@ -38,6 +44,9 @@ pub struct Verify {
     /// How far to look
     #[arg(long, value_enum, default_value = "structure")]
     level: LevelArg,
+    /// With --level drill: let the throwaway server run without a cage where none can be had; the evidence says so
+    #[arg(long)]
+    allow_unisolated: bool,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -49,6 +58,8 @@ enum LevelArg {
     Checksum,
     /// Also decoded to the end: every frame, table and entry against the contents list
     Structure,
+    /// Also restored into a throwaway PostgreSQL and scratch directories, and the copies compared with what was captured
+    Drill,
 }
 
 impl Verify {
@@ -57,19 +68,44 @@ impl Verify {
         let level = match self.level {
             LevelArg::Checksum => Level::Checksum,
             LevelArg::Structure => Level::Structure,
+            LevelArg::Drill => Level::Drill,
         };
+        let ground = if level == Level::Drill { Some(super::ground(global, self.allow_unisolated)?) } else { None };
         let runtime = super::runtime()?;
         let cancel = CancellationToken::new();
         let _signals = signal::cancel_on_signals(&runtime, &cancel)?;
         let progress = output::progress(self.json);
         let events = StepEvents::new(progress.sink(), step_id()?);
         let report = verify::set(&dir, level, &cancel, &events);
+        let mut report = report.inspect_err(|_| progress.finish())?;
+        let drilled = match &ground {
+            Some(ground) if report.findings.is_empty() => {
+                let request = DrillRequest {
+                    dir: &dir,
+                    artifacts: &report.manifest.artifacts,
+                    settings: &ground.settings,
+                    docker: &ground.docker,
+                    servers: &ground.servers,
+                };
+                Some(runtime.block_on(drill::run(request, &cancel, &events)))
+            }
+            _ => None,
+        };
         progress.finish();
-        let report = report?;
+        if let Some(drilled) = drilled {
+            report.add_drill(drilled)?;
+        }
+        let record = match &report.drill {
+            Some(drill) => Some(records::add_drill(&dir, &report.manifest, report.evidence(), drill.clone())?),
+            None => None,
+        };
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report).map_err(|e| Failure::other(e.to_string()))?);
         } else {
-            print(&dir, &report);
+            print(&dir, &report, level);
+            if let Some(record) = record {
+                println!("recorded: {}", record.display());
+            }
         }
         Ok(report.class().map_or(Exit::Ok, Exit::from))
     }
@@ -108,14 +144,17 @@ fn find(given: &Path, global: &Global) -> Result<PathBuf, Failure> {
     ))
 }
 
-fn print(dir: &Path, report: &SetReport) {
-    println!("{}: verifying to the level \"{}\"", dir.display(), report.level);
+fn print(dir: &Path, report: &SetReport, level: Level) {
+    println!("{}: verifying to the level \"{level}\"", dir.display());
     for checked in &report.checked {
         let (first, more) = checked.checks.split_first().map_or(("", [].as_slice()), |(f, m)| (f.as_str(), m));
         println!("  {} {:<34} {}", output::good("✓"), checked.file, output::faint(first));
         for check in more {
             println!("    {:<34} {}", "", output::faint(check));
         }
+    }
+    if let Some(drill) = &report.drill {
+        print_drill(drill);
     }
     for finding in &report.findings {
         let mark = if finding.unknown { output::warn("?") } else { output::bad("✗") };
@@ -127,11 +166,39 @@ fn print(dir: &Path, report: &SetReport) {
     match report.findings.as_slice() {
         [] => println!("{}: {files}, {bytes}, all as captured ({took})", output::good("verified")),
         findings if findings.iter().all(|f| f.unknown) => {
-            println!("{}: {} could not be read", output::warn("not verified"), count(findings.len() as u64, "file"));
+            println!("{}: {} could not be checked", output::warn("not verified"), count(findings.len() as u64, "file"));
+            for hint in findings.iter().filter_map(|f| f.hint.as_ref()) {
+                println!("hint: {hint}");
+            }
         }
         findings => {
             println!("{}: {} ({took})", output::bad("NOT verified"), count(findings.len() as u64, "finding"));
             println!("Do not restore from this set before you know why. Keep it as it is, and look for another copy.");
         }
     }
+}
+
+fn print_drill(drill: &Drill) {
+    let time = |millis| Elapsed(std::time::Duration::from_millis(millis));
+    for server in &drill.servers {
+        let version = server.version.split_whitespace().next().unwrap_or_default();
+        println!(
+            "  {} {:<34} {}",
+            output::good("✓"),
+            format!("drill of {}", server.server),
+            output::faint(&format!("PostgreSQL {version}, {}: {}", server.place, server.isolation))
+        );
+    }
+    for restored in &drill.restored {
+        let times =
+            format!("restored in {}, compared in {}", time(restored.restore_millis), time(restored.compare_millis));
+        println!("  {} {:<34} {}", output::good("✓"), restored.file, output::faint(&times));
+        for check in &restored.checks {
+            println!("    {:<34} {}", "", output::faint(check));
+        }
+        for not in &restored.not_compared {
+            println!("    {:<34} {} {not}", "", output::warn("not compared:"));
+        }
+    }
+    println!("restoring it takes {} on a host like this", time(drill.recovery_millis));
 }

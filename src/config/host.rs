@@ -31,7 +31,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         .into_iter()
         .map(|(name, section)| (name.clone(), server(document, &root, name, section, mistakes)))
         .collect();
-    let docker_host = raw.docker.and_then(|d| d.host).unwrap_or_else(|| "unix:///var/run/docker.sock".into());
+    let docker_host = raw.docker.and_then(|d| d.host).unwrap_or_else(|| Docker::default().host);
     if !docker_host.starts_with("unix:///") {
         let message = format!("`{docker_host}`: expected `unix:///path/to/docker.sock`");
         mistakes.push(document.at_path(&place!["docker", "host"], message));

@@ -15,6 +15,9 @@ use crate::{
 /// Nobody writes a configuration of this size by hand.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
+/// Where a configuration is looked for.
+const PLACES: [&str; 2] = ["/etc/maint/maint.toml", "maint.toml"];
+
 /// A configuration without mistakes.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -52,13 +55,26 @@ pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     Ok(Config { path, stack: Arc::new(stack), jobs, warnings: mistakes })
 }
 
+/// Loads the same, where there is one at all: some commands work on a host that has none.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_if_any(explicit: Option<&Path>) -> Result<Option<Config>, ConfigError> {
+    if named(explicit).is_none() && !PLACES.iter().any(|place| Path::new(place).exists()) {
+        return Ok(None);
+    }
+    load(explicit).map(Some)
+}
+
+fn named(explicit: Option<&Path>) -> Option<PathBuf> {
+    explicit.map(Path::to_owned).or_else(|| std::env::var_os("MAINT_CONFIG").map(PathBuf::from))
+}
+
 fn find(explicit: Option<&Path>) -> Result<PathBuf, ConfigError> {
-    let named = explicit.map(Path::to_owned).or_else(|| std::env::var_os("MAINT_CONFIG").map(PathBuf::from));
-    let found = match named {
+    let found = match named(explicit) {
         Some(path) => path,
         None => {
-            let places = [Path::new("/etc/maint/maint.toml"), Path::new("maint.toml")];
-            let Some(path) = places.into_iter().find(|p| p.exists()) else {
+            let Some(path) = PLACES.iter().map(Path::new).find(|p| p.exists()) else {
                 let mistake =
                     Mistake::whole("maint.toml", "no configuration was found, neither in /etc/maint nor here");
                 return Err(ConfigError::one(

@@ -16,4 +16,4 @@ mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};
 pub use job::{BackupPolicy, IfUnverifiable, Job, JobStep, Overlap};
-pub use load::{Config, load};
+pub use load::{Config, load, load_if_any};

@@ -124,3 +124,10 @@ pub struct Docker {
     /// `unix:///path`.
     pub host: String,
 }
+
+impl Default for Docker {
+    /// Where every host has it.
+    fn default() -> Self {
+        Self { host: "unix:///var/run/docker.sock".into() }
+    }
+}

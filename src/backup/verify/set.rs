@@ -8,13 +8,20 @@ use std::{
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{super::seal, VerifyError, all, artifact::compare};
+use super::{
+    super::{drill::DrillError, seal},
+    VerifyError, all,
+    artifact::compare,
+};
 use crate::{
     adapters::{clock, files},
     model::{
+        drill::Drill,
         event::StepEvents,
-        failure::{Class, chain},
-        manifest::{FileDigest, Level, MANIFEST_FILE, MANIFEST_FORMAT, MANIFEST_VERSION, Manifest, SUMS_FILE},
+        failure::{Class, Diagnose, chain},
+        manifest::{
+            Evidence, FileDigest, Level, MANIFEST_FILE, MANIFEST_FORMAT, MANIFEST_VERSION, Manifest, SUMS_FILE,
+        },
     },
     stream::{StreamError, decode, hash::Sha},
 };
@@ -33,6 +40,9 @@ pub struct SetReport {
     pub checked: Vec<Checked>,
     /// What is not.
     pub findings: Vec<Finding>,
+    /// What a drill showed, where one was asked for and found nothing wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Drill>,
     /// How long it took.
     pub millis: u64,
 }
@@ -57,15 +67,52 @@ pub struct Finding {
     pub problem: String,
     /// It could not be read: nothing is known about it, which is not the same as being wrong.
     pub unknown: bool,
+    /// The next step, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 impl Finding {
     fn new(file: &str, problem: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), problem: problem.into(), unknown: false }
+        Self { file: file.to_owned(), problem: problem.into(), unknown: false, hint: None }
     }
 }
 
 impl SetReport {
+    /// Adds what came out of a drill.
+    ///
+    /// # Errors
+    /// When it was stopped.
+    pub fn add_drill(&mut self, drilled: Result<Drill, DrillError>) -> Result<(), DrillError> {
+        match drilled {
+            Ok(drill) => {
+                self.millis += drill.millis;
+                self.drill = Some(drill);
+            }
+            Err(DrillError::Differs(differences)) => {
+                let found = differences.into_iter().map(|d| Finding::new(&d.file, d.problem));
+                self.findings.extend(found);
+            }
+            Err(error) if error.class() == Class::Interrupted => return Err(error),
+            Err(error) => self.findings.push(Finding {
+                file: "drill".into(),
+                problem: chain(&error),
+                unknown: error.class() != Class::Verification,
+                hint: error.hint(),
+            }),
+        }
+        Ok(())
+    }
+
+    /// What was compared, artifact by artifact.
+    pub fn evidence(&self) -> Vec<Evidence> {
+        let of_artifacts = self
+            .checked
+            .iter()
+            .filter(|c| self.manifest.artifacts.iter().any(|artifact| artifact.packed.file == c.file));
+        of_artifacts.map(|c| Evidence { file: c.file.clone(), checks: c.checks.clone() }).collect()
+    }
+
     /// `Verification` where something is wrong, else `Unverifiable` where something could not be read.
     pub fn class(&self) -> Option<Class> {
         if self.findings.iter().any(|f| !f.unknown) {
@@ -176,7 +223,7 @@ pub fn set(
         }
     }
     let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(SetReport { manifest, level, checked, findings, millis })
+    Ok(SetReport { manifest, level, checked, findings, drill: None, millis })
 }
 
 /// Turns an error about one file into a finding; a cancellation stays an error.
@@ -188,7 +235,9 @@ fn note(error: StreamError, file: &str, findings: &mut Vec<Finding>) -> Result<(
             let named = path.file_name().map_or(file.into(), |n| n.to_string_lossy());
             findings.push(Finding::new(&named, problem));
         }
-        other => findings.push(Finding { file: file.to_owned(), problem: chain(other), unknown: true }),
+        other => {
+            findings.push(Finding { file: file.to_owned(), problem: chain(other), unknown: true, hint: other.hint() })
+        }
     }
     Ok(())
 }
@@ -248,7 +297,7 @@ fn sums(dir: &Path, expected: &BTreeMap<&str, &FileDigest>, as_written: &str, fi
             return;
         }
         Err(e) => {
-            findings.push(Finding { file: SUMS_FILE.into(), problem: chain(&e), unknown: true });
+            findings.push(Finding { file: SUMS_FILE.into(), problem: chain(&e), unknown: true, hint: None });
             return;
         }
     };

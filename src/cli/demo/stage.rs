@@ -128,7 +128,8 @@ fn configure(dir: &Path, server: &Throwaway, volume: bool) -> Result<PathBuf, Fi
         "# Written by `maint demo`; its server is gone when the demo has ended.\n\
          stack = \"demo\"\ntimezone = \"Europe/Berlin\"\nstate_dir = \"state\"\n\n\
          [postgres.production]\nsocket = {:?}\nbin_dir = {:?}\nuser = \"postgres\"\ndbname = \"leanvibe_production\"\n\n\
-         [docker]\nhost = \"{DOCKER}\"\n",
+         [docker]\nhost = \"{DOCKER}\"\n\n\
+         [drill]\nallow_unisolated = true    # the sample is maint's own; a cage is used where it can be had\n",
         server.socket_dir(),
         server.bin_dir(),
     );

@@ -38,6 +38,7 @@ pub async fn database(
     alias: Option<&RoleAlias>,
     found: &mut (dyn FnMut(Object) + Send),
 ) -> Result<Vec<String>, PostgresError> {
+    pin(session).await?;
     let columns = columns(session).await?;
     let mut asked = Vec::new();
     for catalogue in COMPARED {
@@ -56,6 +57,13 @@ pub async fn database(
     asked.push(server::DATABASE.to_owned());
     server::database(session, alias, found).await?;
     Ok(asked)
+}
+
+/// Definitions are told in words that depend on these settings.
+async fn pin(session: &Session) -> Result<(), PostgresError> {
+    const SETTINGS: &str = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; \
+         SET extra_float_digits = 3; SET bytea_output = 'hex'; SET quote_all_identifiers = off; SET xmlbinary = 'base64'";
+    session.batch("setting up the session", SETTINGS).await
 }
 
 /// Catalogues and columns of the server that are neither compared nor left out for a reason: what this page forgot.

@@ -1,6 +1,6 @@
 //! What belongs to a server, and to a database as a whole.
 
-use super::{RoleAlias, ask, query::role};
+use super::{RoleAlias, ask, pin, query::role};
 use crate::{
     adapters::postgres::{PostgresError, Session},
     model::inventory::Object,
@@ -34,6 +34,7 @@ pub async fn server(
     alias: Option<&RoleAlias>,
     found: &mut (dyn FnMut(Object) + Send),
 ) -> Result<(), PostgresError> {
+    pin(session).await?;
     let hidden = alias.map_or_else(String::new, |a| format!(" AND rolname <> '{}'", a.from.replace('\'', "''")));
     let table = if passwords { "pg_authid" } else { "pg_roles" };
     let password = if passwords { "encode(sha256(convert_to(rolpassword, 'UTF8')), 'hex')" } else { "NULL" };
