@@ -1,7 +1,7 @@
 //! Compares what a copy holds besides rows with what its source said of itself: every object by name, and sequences.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
 };
 
@@ -33,6 +33,8 @@ pub struct Expected {
     pub roles: Vec<String>,
     /// Extensions of the database.
     pub extensions: Vec<String>,
+    /// Roles that own something, or that something was granted to or by: a restore needs them.
+    pub needed_roles: BTreeSet<String>,
 }
 
 /// What a comparison found.
@@ -79,11 +81,13 @@ impl Expected {
             sequences: Vec::new(),
             roles: Vec::new(),
             extensions: Vec::new(),
+            needed_roles: BTreeSet::new(),
         };
         for line in ContentsReader::open(contents)? {
             match line? {
                 Line::Object(object) => {
                     let digest = object.digest();
+                    this.needed_roles.extend(object.roles());
                     if object.catalogue == "pg_extension" {
                         this.extensions.push(object.identity.clone());
                     }
@@ -97,6 +101,8 @@ impl Expected {
                 _ => {}
             }
         }
+        let Self { needed_roles, roles, .. } = &mut this;
+        needed_roles.retain(|name| roles.contains(name));
         Ok(this)
     }
 

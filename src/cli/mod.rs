@@ -13,8 +13,10 @@ mod output;
 mod plan;
 mod recover;
 mod render;
+mod restore;
 mod run;
 mod runs;
+mod set_arg;
 mod verify;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
@@ -48,6 +50,7 @@ Examples:
   maint run monthly-backup --dry-run      what would be done
   maint run monthly-backup                do it
   maint verify backups/monthly/202608     believe nothing, read everything
+  maint restore monthly --into db:copy    the newest dump of a series into a new database
 
 Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 verification failed, 4 could not be checked,
 5 lock not obtained, 130 interrupted\n";
@@ -64,6 +67,7 @@ enum Command {
     Runs(runs::Runs),
     Backups(backups::Backups),
     Verify(verify::Verify),
+    Restore(restore::Restore),
     Generate(generate::Generate),
     #[command(hide = true, name = "__guard")]
     Guard(guard::Guard),
@@ -117,6 +121,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Runs(command) => command.run(&global),
         Command::Backups(command) => command.run(&global),
         Command::Verify(command) => command.run(&global),
+        Command::Restore(command) => command.run(&global),
         Command::Generate(command) => command.run(&global),
         Command::Guard(command) => command.run(),
     }

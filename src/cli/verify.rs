@@ -5,20 +5,19 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Failure, Global, output};
+use super::{Exit, Failure, Global, output, set_arg};
 use crate::{
     backup::{
         drill::{self, DrillRequest},
-        records, sets,
+        records,
         verify::{self, SetReport},
     },
-    config,
     engine::signal,
     model::{
         drill::Drill,
         event::StepEvents,
         ids::StepId,
-        manifest::{Level, MANIFEST_FILE},
+        manifest::Level,
         units::{ByteSize, Elapsed, count},
     },
 };
@@ -64,7 +63,7 @@ enum LevelArg {
 
 impl Verify {
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
-        let dir = find(&self.set, global)?;
+        let dir = set_arg::find(&self.set, global)?;
         let level = match self.level {
             LevelArg::Checksum => Level::Checksum,
             LevelArg::Structure => Level::Structure,
@@ -113,35 +112,6 @@ impl Verify {
 
 fn step_id() -> Result<StepId, Failure> {
     "verify".parse().map_err(|e: crate::model::ids::NameError| Failure::other(e.to_string()))
-}
-
-/// A directory with a manifest is meant as it is; anything else is looked up in the configured backup directory.
-fn find(given: &Path, global: &Global) -> Result<PathBuf, Failure> {
-    if given.join(MANIFEST_FILE).exists() || given.is_absolute() {
-        return Ok(given.to_owned());
-    }
-    let config = match config::load(global.config.as_deref()) {
-        Ok(config) => config,
-        // Without a configuration a directory can be meant all the same, and verify says what is wrong with it.
-        Err(_) if given.is_dir() => return Ok(given.to_owned()),
-        Err(error) => return Err(error.into()),
-    };
-    let backups = &config.stack.backup_dir;
-    let inside = backups.join(given);
-    if inside.join(MANIFEST_FILE).exists() {
-        return Ok(inside);
-    }
-    let name = given.to_string_lossy();
-    if let Some(newest) = sets::newest(backups, &name)? {
-        return Ok(newest);
-    }
-    if inside.is_dir() || given.is_dir() {
-        return Ok(if inside.is_dir() { inside } else { given.to_owned() });
-    }
-    Err(Failure::usage(
-        format!("there is no set `{name}` in {}", backups.display()),
-        "see which there are: maint backups",
-    ))
 }
 
 fn print(dir: &Path, report: &SetReport, level: Level) {

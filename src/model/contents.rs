@@ -171,6 +171,17 @@ pub struct TableLine {
     pub bytes: u64,
 }
 
+impl TableLine {
+    /// The table with its columns, as COPY has it; a table without columns has no list.
+    pub fn copy_target(&self) -> String {
+        if self.columns.is_empty() {
+            return self.table.quoted();
+        }
+        let columns = self.columns.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", ");
+        format!("{} ({columns})", self.table.quoted())
+    }
+}
+
 /// One large object in a dump.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LargeObjectLine {

@@ -41,6 +41,35 @@ impl Object {
         xxh3_128(&text)
     }
 
+    /// The roles that it names: its owner, and those that something was granted to or by.
+    pub fn roles(&self) -> Vec<String> {
+        const OTHERS: [&str; 5] = ["defaclrole", "umuser", "polroles", "roleid", "member"];
+        let mut roles = Vec::new();
+        for (name, value) in &self.facts {
+            let values = match value {
+                Value::Array(values) => values.as_slice(),
+                one => std::slice::from_ref(one),
+            };
+            let texts = values.iter().filter_map(Value::as_str);
+            if name == "privileges" {
+                // grantee=PRIVILEGE/grantor, with any sign in either name.
+                for text in texts {
+                    let grantor = text.rsplit_once('/').map(|(_, grantor)| grantor);
+                    let grantee = text.split_once('=').map(|(grantee, _)| grantee);
+                    roles.extend(grantor.into_iter().chain(grantee).map(str::to_owned));
+                }
+            } else if name.ends_with("owner") || OTHERS.contains(&name.as_str()) {
+                roles.extend(texts.map(str::to_owned));
+            }
+        }
+        if self.catalogue == "pg_db_role_setting"
+            && let Some((role, _)) = self.identity.rsplit_once(' ')
+        {
+            roles.push(role.to_owned());
+        }
+        roles
+    }
+
     /// The object for people, e.g. `trigger keep_log on public.orders`.
     pub fn title(&self) -> String {
         title(&self.catalogue, &self.identity)

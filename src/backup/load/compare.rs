@@ -16,7 +16,7 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    LoadError, LoadOptions, Progress, connections, large_objects, lock, quoted, quoted_columns, quoted_table,
+    LoadError, LoadOptions, Progress, connections, large_objects, lock,
     source::{self, blocking},
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
         clock,
         postgres::{Endpoint, PostgresError, Session, catalogue},
     },
-    model::contents::{ContentsKind, TableDigest, TableLine, TableName},
+    model::contents::{self, ContentsKind, TableDigest, TableLine, TableName},
     stream::dump::RowDigester,
 };
 
@@ -231,13 +231,12 @@ async fn digest(
     table: &TableLine,
     condition: Option<&str>,
 ) -> Result<Option<TableDigest>, tokio_postgres::Error> {
-    let name = quoted_table(&table.table);
     let sql = match condition {
         Some(condition) if !condition.is_empty() => {
-            let columns: Vec<_> = table.columns.iter().map(|column| quoted(column)).collect();
-            format!("COPY (SELECT {} FROM {name} {condition}) TO STDOUT", columns.join(", "))
+            let columns: Vec<_> = table.columns.iter().map(|column| contents::quoted(column)).collect();
+            format!("COPY (SELECT {} FROM {} {condition}) TO STDOUT", columns.join(", "), table.table.quoted())
         }
-        _ => format!("COPY {name}{} TO STDOUT", quoted_columns(&table.columns)),
+        _ => format!("COPY {} TO STDOUT", table.copy_target()),
     };
     let mut rows = pin!(session.client().copy_out(&sql).await?);
     let mut digester = RowDigester::default();

@@ -35,6 +35,8 @@ pub enum Tablespaces {
     AsCaptured,
     /// They are made inside the server's own directory; where it cannot do that, left out.
     InPlace,
+    /// They are left out.
+    LeaveOut,
 }
 
 /// How globals are loaded.
@@ -73,8 +75,12 @@ pub async fn globals(
     let roles = names(session, "SELECT rolname::text FROM pg_roles").await?;
     let spaces = names(session, "SELECT spcname::text FROM pg_tablespace").await?;
     refuse(&statements, &roles, options)?;
-    let in_place = options.tablespaces == Tablespaces::InPlace;
-    let loaded = LoadedGlobals { tablespaces: !in_place || allow_in_place(session).await?, ..LoadedGlobals::default() };
+    let tablespaces = match options.tablespaces {
+        Tablespaces::AsCaptured => true,
+        Tablespaces::InPlace => allow_in_place(session).await?,
+        Tablespaces::LeaveOut => false,
+    };
+    let loaded = LoadedGlobals { tablespaces, ..LoadedGlobals::default() };
     let mut plan = Plan { options, roles, spaces, loaded };
     for statement in statements {
         if let Some(statement) = plan.statement(statement) {

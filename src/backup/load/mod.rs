@@ -75,21 +75,3 @@ pub struct Loaded {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// An identifier as SQL reads it, whatever is in it.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A table as SQL reads it.
-fn quoted_table(table: &crate::model::contents::TableName) -> String {
-    format!("{}.{}", quoted(&table.schema), quoted(&table.name))
-}
-
-/// `(column, …)`, or nothing for a table without columns.
-fn quoted_columns(columns: &[String]) -> String {
-    if columns.is_empty() {
-        return String::new();
-    }
-    format!(" ({})", columns.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", "))
-}

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::{LoadError, connections::execute, quoted};
+use super::{LoadError, connections::execute};
 use crate::{
     adapters::{files, postgres::Session},
+    model::contents::quoted,
     stream::{
         StreamError,
         dump::{Splitter, Sql, SqlStatement},

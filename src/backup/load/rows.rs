@@ -17,7 +17,7 @@ use futures_util::{SinkExt, future::try_join_all};
 use tokio::sync::mpsc;
 use tokio_util::bytes::Bytes;
 
-use super::{LoadError, Progress, connections::Connections, lock, quoted_columns, quoted_table, source::Source};
+use super::{LoadError, Progress, connections::Connections, lock, source::Source};
 use crate::{
     adapters::postgres::{PostgresError, Session},
     model::contents::{Frame, TableLine, TableName},
@@ -123,7 +123,7 @@ pub(super) async fn load(
             connections.narrow().await?;
             let own: Vec<_> = tables.iter().map(|t| &t.table).filter(|table| !ordered.contains(table)).collect();
             for table in own {
-                let sql = format!("TRUNCATE ONLY {}", quoted_table(table));
+                let sql = format!("TRUNCATE ONLY {}", table.quoted());
                 connections.main.batch("beginning anew", &sql).await?;
                 lock(&shared.taken).remove(table);
             }
@@ -228,10 +228,10 @@ async fn copy(
     });
     let truncate = shared.truncate && part.own && part.is_whole();
     if truncate {
-        let sql = format!("BEGIN; TRUNCATE ONLY {}", quoted_table(table));
+        let sql = format!("BEGIN; TRUNCATE ONLY {}", table.quoted());
         session.client().batch_execute(&sql).await.map_err(refused)?;
     }
-    let sql = format!("COPY {}{} FROM STDIN", quoted_table(table), quoted_columns(&part.table.columns));
+    let sql = format!("COPY {} FROM STDIN", part.table.copy_target());
     let sink = session.client().copy_in::<_, Bytes>(&sql).await.map_err(refused)?;
     let name = table.to_string();
     let mut sink = pin!(sink);

@@ -5,11 +5,13 @@
 //! contents list. Blocking: call them where that is allowed.
 
 pub mod compare;
+pub mod database;
 mod error;
 mod expected;
 mod extraction;
 mod names;
 mod planter;
+pub mod rows;
 mod select;
 mod stage;
 mod survey;

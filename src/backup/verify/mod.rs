@@ -118,6 +118,21 @@ pub fn fresh(
     Ok(Verified { staging, artifacts, verification })
 }
 
+/// Checks one artifact of a set, read back from the disk. Blocking.
+///
+/// # Errors
+/// When it differs from what was captured, or cannot be read.
+pub fn one(
+    dir: &Path,
+    artifact: &Artifact,
+    level: Level,
+    cancel: &CancellationToken,
+    events: &StepEvents,
+) -> Result<Evidence, VerifyError> {
+    let watch = Watch { cancel, events, done: AtomicU64::new(0), total: artifact.packed.bytes };
+    Ok(artifact::check(dir, artifact, level, &watch)?)
+}
+
 /// What every check is given: where to stop, and whom to tell.
 struct Watch<'a> {
     cancel: &'a CancellationToken,
