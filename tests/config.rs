@@ -193,16 +193,16 @@ fn jobs_and_plan_show_when() {
     assert_eq!(local, "Sun 01:00");
     let plan = project.maint(&["plan", "monthly-backup"]).code(0).stdout;
     assert_eq!(plan.matches("Sun 20").count(), 3, "{plan}");
-    assert!(plan.contains("1. db") && plan.contains("6. publish it as"), "{plan}");
+    assert!(plan.contains("1. db") && plan.contains("6. drill") && plan.contains("7. publish it as"), "{plan}");
 }
 
 #[test]
 fn help_has_examples() {
     let project = Project::new("");
     insta::assert_snapshot!(project.maint(&["--help"]).code(0).stdout);
-    for command in
-        ["demo", "run", "jobs", "plan", "check", "doctor", "recover", "runs", "backups", "verify", "generate"]
-    {
+    for command in [
+        "demo", "run", "jobs", "plan", "check", "doctor", "recover", "runs", "backups", "verify", "restore", "generate",
+    ] {
         let help = project.maint(&[command, "--help"]).code(0).stdout;
         assert!(help.contains("Examples:"), "{command}: {help}");
     }

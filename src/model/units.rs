@@ -45,8 +45,13 @@ impl fmt::Display for Elapsed {
 
 /// `1 file`, `2 files`, `1 234 567 rows`: a count with its noun.
 pub fn count(n: u64, noun: &str) -> String {
-    let plural = if n == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", grouped(n))
+    let number = grouped(n);
+    match noun.strip_suffix('y') {
+        _ if n == 1 => format!("{number} {noun}"),
+        // No noun of ours ends with a vowel and y.
+        Some(stem) => format!("{number} {stem}ies"),
+        None => format!("{number} {noun}s"),
+    }
 }
 
 /// A number with thin groups of three digits.

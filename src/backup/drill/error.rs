@@ -31,17 +31,17 @@ pub enum DrillError {
     #[error("what was restored is not what was captured: {}", listed(.0))]
     Differs(Vec<Difference>),
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Place(Box<PlaceError>),
     #[error("the drill could not run")]
-    Postgres(#[from] PostgresError),
+    Postgres(#[source] Box<PostgresError>),
     #[error("the drill could not run: the database {database} could not be made as it was")]
-    Create { database: String, source: PostgresError },
+    Create { database: String, source: Box<PostgresError> },
     #[error("the drill could not go on{}", said(log))]
-    Load { log: String, source: LoadError },
+    Load { log: String, source: Box<LoadError> },
     #[error(transparent)]
     Stream(#[from] StreamError),
     #[error("the drill could not go on")]
-    Restore(#[from] RestoreError),
+    Restore(#[source] Box<RestoreError>),
     #[error("the drill could not run: its scratch directory cannot be used")]
     File(#[from] FileError),
     #[error("the drill could not be ended: it took longer than {}", Elapsed(*limit))]
@@ -64,10 +64,28 @@ fn said(log: &str) -> String {
     if log.is_empty() { String::new() } else { format!("; its server said: {log}") }
 }
 
+impl From<PlaceError> for DrillError {
+    fn from(error: PlaceError) -> Self {
+        Self::Place(Box::new(error))
+    }
+}
+
+impl From<PostgresError> for DrillError {
+    fn from(error: PostgresError) -> Self {
+        Self::Postgres(Box::new(error))
+    }
+}
+
+impl From<RestoreError> for DrillError {
+    fn from(error: RestoreError) -> Self {
+        Self::Restore(Box::new(error))
+    }
+}
+
 impl From<CompareError> for DrillError {
     fn from(error: CompareError) -> Self {
         match error {
-            CompareError::Postgres(e) => Self::Postgres(e),
+            CompareError::Postgres(e) => e.into(),
             CompareError::Stream(e) => Self::Stream(e),
         }
     }

@@ -282,7 +282,7 @@ impl Server<'_> {
         let shared = matches!(self.place.kind(), Kind::Server(_));
         // The session needs its own database.
         let taken = shared || facts.database == session.database();
-        let name = if taken { format!("maint_drill_{}", clock::run_id()) } else { facts.database.clone() };
+        let name = if taken { format!("maint_drill_{}", clock::run_id().0.simple()) } else { facts.database.clone() };
         if name == "postgres" {
             session.batch("dropping the database from birth", "DROP DATABASE IF EXISTS postgres").await?;
         }
@@ -290,7 +290,7 @@ impl Server<'_> {
         session
             .batch("making the database", &sql)
             .await
-            .map_err(|source| DrillError::Create { database: facts.database.clone(), source })?;
+            .map_err(|source| DrillError::Create { database: facts.database.clone(), source: Box::new(source) })?;
         Ok(name)
     }
 }
@@ -302,7 +302,7 @@ fn files(dir: &Path, artifact: &Artifact) -> DumpFiles {
 fn load_error(source: LoadError) -> DrillError {
     match source {
         LoadError::Stream(e @ StreamError::Damaged { .. }) => DrillError::Stream(e),
-        source => DrillError::Load { log: String::new(), source },
+        source => DrillError::Load { log: String::new(), source: Box::new(source) },
     }
 }
 

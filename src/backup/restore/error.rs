@@ -45,6 +45,8 @@ pub enum RestoreError {
     Plant { operation: &'static str, entry: String, source: io::Error },
     #[error("the archive has nothing at `{path}`")]
     NotFound { path: String, nearest: Vec<String> },
+    #[error("the dump has no table `{name}`")]
+    NoTable { name: String, nearest: Vec<String> },
     #[error(transparent)]
     Pattern(#[from] PatternError),
     #[error("this kernel cannot confine a restore to its directory: it has no openat2(2)")]
@@ -101,9 +103,11 @@ impl Diagnose for RestoreError {
             | Self::Duplicate { .. }
             | Self::HardLink { .. }
             | Self::Size { .. } => Class::Verification,
-            Self::TargetNotEmpty { .. } | Self::Target { .. } | Self::NotFound { .. } | Self::Pattern(_) => {
-                Class::Usage
-            }
+            Self::TargetNotEmpty { .. }
+            | Self::Target { .. }
+            | Self::NotFound { .. }
+            | Self::NoTable { .. }
+            | Self::Pattern(_) => Class::Usage,
             Self::NoSpace { .. } | Self::Plant { .. } => Class::Failed,
             Self::Kernel => Class::Unverifiable,
             Self::Leftover { source, .. } => source.class(),
@@ -129,7 +133,7 @@ impl Diagnose for RestoreError {
             Self::Plant { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("restore as root, or without owners".into())
             }
-            Self::NotFound { nearest, .. } if !nearest.is_empty() => {
+            Self::NotFound { nearest, .. } | Self::NoTable { nearest, .. } if !nearest.is_empty() => {
                 Some(format!("near it are: {}", nearest.join(", ")))
             }
             Self::Kernel => Some("restore on a host with Linux 5.6 or newer".into()),

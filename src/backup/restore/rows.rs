@@ -36,7 +36,7 @@ pub struct WrittenRows {
 /// The chosen tables of a dump, in its order.
 ///
 /// # Errors
-/// [`RestoreError::NotFound`] with the nearest names where one is not in the dump.
+/// [`RestoreError::NoTable`] with the nearest names where one is not in the dump.
 pub fn find(set: &Path, artifact: &Artifact, tables: &[String]) -> Result<Vec<TableLine>, RestoreError> {
     let contents = set.join(&artifact.contents.file);
     let list = ContentsReader::open(&contents)?;
@@ -58,7 +58,7 @@ pub fn find(set: &Path, artifact: &Artifact, tables: &[String]) -> Result<Vec<Ta
         Some(missing) => {
             names.sort_by_key(|name| strsim::levenshtein(name, missing));
             names.truncate(3);
-            Err(RestoreError::NotFound { path: missing.clone(), nearest: names })
+            Err(RestoreError::NoTable { name: missing.clone(), nearest: names })
         }
     }
 }

@@ -171,7 +171,7 @@ pub async fn database(
     verify_artifact(request, cancel, events).await?;
     let roles = roles(request, &plan, &session).await?;
     let tablespaces = tablespaces(request, &session).await?;
-    let unfinished = format!("{UNFINISHED}{}", clock::run_id());
+    let unfinished = format!("{UNFINISHED}{}", clock::run_id().0.simple());
     let sql = create_database::sql(&unfinished, &request.facts.createdb_options, tablespaces);
     session.batch("making the database", &sql).await.map_err(|source| DatabaseError::Create { source })?;
     let filled = fill(request, &unfinished, tablespaces, cancel, events).await;
