@@ -128,7 +128,7 @@ fn what_cannot_be_read_is_not_called_wrong() {
         .unwrap()
         .into();
     let ended = ended.code(4);
-    assert!(ended.stdout.contains("could not be read") && ended.stdout.contains("? db-"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("could not be checked") && ended.stdout.contains("? db-"), "{}", ended.stdout);
 }
 
 /// Packs text as a contents list is packed.

@@ -47,6 +47,17 @@ pub(super) fn render(manifest: &Manifest) -> String {
         manifest.host.maint,
         manifest.verification.level,
     );
+    if let Some(drill) = &manifest.verification.drill {
+        let _ = writeln!(
+            text,
+            "Before it was published it was restored and compared: {drill}. Restoring takes about that long on a host like \
+             {}.\n",
+            manifest.host.name
+        );
+    }
+    if let Some(reason) = &manifest.verification.shortfall {
+        let _ = writeln!(text, "It was not restored before it was published, though its job asks for it: {reason}.\n");
+    }
     let _ = writeln!(text, "## 1. Is it whole?\n\n```\nsha256sum -c SHA256SUMS");
     for artifact in &manifest.artifacts {
         let test = match artifact.codec {

@@ -5,9 +5,12 @@ use serde::Serialize;
 
 use super::{Exit, Failure, Global, output};
 use crate::{
-    backup::sets::{self, Entry},
+    backup::{
+        records,
+        sets::{self, Entry},
+    },
     config,
-    model::units::ByteSize,
+    model::{drill::Record, manifest::Verification, units::ByteSize},
 };
 
 /// Lists the sets in the backup directory
@@ -35,6 +38,10 @@ struct Line<'a> {
     partial: bool,
     problem: Option<&'a str>,
     manifest: Option<&'a crate::model::manifest::Manifest>,
+    /// Drills of later days, oldest first.
+    drills: Vec<Record>,
+    /// Records that cannot be read, or speak of another set.
+    bad_records: Vec<String>,
 }
 
 impl Backups {
@@ -48,12 +55,15 @@ impl Backups {
         let damaged = entries.iter().any(|e| e.manifest.is_err());
         if self.json {
             for e in &entries {
+                let (drills, bad_records) = recorded(e)?;
                 let line = Line {
                     set: &e.name,
                     path: &e.path,
                     partial: e.partial,
                     problem: e.manifest.as_ref().err().map(String::as_str),
                     manifest: e.manifest.as_ref().ok(),
+                    drills,
+                    bad_records,
                 };
                 println!("{}", serde_json::to_string(&line).map_err(|e| Failure::other(e.to_string()))?);
             }
@@ -61,13 +71,42 @@ impl Backups {
             println!("no sets in {}", backup_dir.display());
             println!("make one: maint run JOB; see which jobs there are: maint jobs");
         } else {
-            table(&entries, &config.stack.timezone);
+            table(&entries, &config.stack.timezone)?;
         }
         Ok(if damaged { Exit::Verification } else { Exit::Ok })
     }
 }
 
-fn table(entries: &[Entry], zone: &chrono_tz::Tz) {
+/// What was learned of a set later; nothing of what is no set.
+fn recorded(entry: &Entry) -> Result<(Vec<Record>, Vec<String>), Failure> {
+    if entry.manifest.is_err() {
+        return Ok(Default::default());
+    }
+    Ok(records::drills(&entry.path)?)
+}
+
+/// The level that a set reached before it was published, and what was learned later.
+fn level(entry: &Entry, verification: &Verification, zone: &chrono_tz::Tz) -> Result<String, Failure> {
+    let mut level = verification.level.to_string();
+    if entry.partial {
+        level.push_str(" (partial)");
+    }
+    if verification.shortfall.is_some() {
+        level.push_str(" (the drill could not run)");
+    }
+    let (drills, bad) = recorded(entry)?;
+    if let Some(newest) = drills.last() {
+        level.push_str(&format!(
+            "\n{} {}",
+            newest.verification.level,
+            newest.made.with_timezone(zone).format("%Y-%m-%d")
+        ));
+    }
+    level.extend(bad.iter().map(|problem| format!("\nbad record: {problem}")));
+    Ok(level)
+}
+
+fn table(entries: &[Entry], zone: &chrono_tz::Tz) -> Result<(), Failure> {
     let mut table = output::table(&["SET", "CAPTURED", "VERIFIED", "SIZE", "HOLDS", "BY"]);
     for entry in entries {
         match &entry.manifest {
@@ -75,11 +114,7 @@ fn table(entries: &[Entry], zone: &chrono_tz::Tz) {
                 let captured = m.run.started.with_timezone(zone).format("%Y-%m-%d %H:%M %Z").to_string();
                 let bytes = ByteSize(m.files.iter().map(|f| f.bytes).sum());
                 let holds = m.artifacts.iter().map(|a| a.packed.file.as_str()).collect::<Vec<_>>().join("\n");
-                let level = if entry.partial {
-                    format!("{} (partial)", m.verification.level)
-                } else {
-                    m.verification.level.to_string()
-                };
+                let level = level(entry, &m.verification, zone)?;
                 table.add_row(vec![entry.name.clone(), captured, level, bytes.to_string(), holds, m.job.to_string()]);
             }
             Err(problem) => {
@@ -95,4 +130,5 @@ fn table(entries: &[Entry], zone: &chrono_tz::Tz) {
         }
     }
     println!("{table}");
+    Ok(())
 }

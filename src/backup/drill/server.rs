@@ -205,7 +205,8 @@ impl Server<'_> {
         } else {
             let expected = read(files.contents).await?;
             let compared = expected.compare_server(session, self.alias().as_ref()).await?;
-            restored.checks.push(count(compared.objects, "role, membership, setting or tablespace"));
+            let what = "roles, memberships, settings, tablespaces";
+            restored.checks.push(format!("{} of the server ({what})", count(compared.objects, "object")));
             restored.not_compared.extend(compared.not_compared);
             progress.differs(artifact, compared.differences);
         }

@@ -126,15 +126,29 @@ async fn ask(
 ) -> Result<(), PostgresError> {
     let operation = format!("asking for the objects in {catalogue}");
     let none: [&str; 0] = [];
-    let sql = format!("SELECT q.a::text, q.b::text FROM ({sql}) q (a, b)");
+    // As bytes: a database without an encoding may hold any.
+    let sql = format!(
+        "SELECT convert_to(q.a::text, e.e), convert_to(q.b::text, e.e) FROM ({sql}) q (a, b), (SELECT CASE \
+         current_setting('server_encoding') WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END) e (e)"
+    );
     let rows = session.client().query_raw(&sql, none).await.map_err(|e| session.error(&operation, &e))?;
     let mut rows = std::pin::pin!(rows);
     while let Some(row) = rows.try_next().await.map_err(|e| session.error(&operation, &e))? {
-        let (identity, facts): (Option<String>, Option<String>) = (row.get(0), row.get(1));
+        let (identity, facts): (Option<&[u8]>, Option<&[u8]>) = (row.get(0), row.get(1));
         // An object that was dropped meanwhile has no name any more.
         let Some(identity) = identity else { continue };
-        let facts = facts.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        found(Object::new(catalogue, identity, facts));
+        let facts = facts.and_then(|bytes| serde_json::from_str(&text(bytes)).ok()).unwrap_or_default();
+        found(Object::new(catalogue, text(identity), facts));
     }
     Ok(())
+}
+
+/// Text, whatever its bytes: those that are not UTF-8 get a place in the private area, so that none is lost.
+fn text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().filter_map(|byte| char::from_u32(0xE000 + u32::from(*byte))));
+    }
+    text
 }
