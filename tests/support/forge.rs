@@ -1,26 +1,18 @@
-//! A forger's work: a real set whose SQL is changed, with frames, lists and digests that agree with it.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    clippy::allow_attributes,
-    reason = "every test file uses its own part"
-)]
+//! A set that somebody changed, with checksums, contents list and manifest made to agree: only a restore can notice.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::allow_attributes, reason = "tests set their stage")]
 
 use std::{
     fs,
-    io::Read,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use maint::{
     model::{
-        contents::{ContentsKind, LargeObjectLine, Line, TableLine},
-        manifest::{Artifact, FileDigest, Manifest},
+        contents::{Codec, ContentsKind, LargeObjectLine, Line, TableLine, hex},
+        manifest::FileDigest,
     },
     stream::{
-        StreamError,
         artifact::{ArtifactWriter, SourceEnd},
         contents::ContentsReader,
         dump::{DumpReader, DumpSyntax, Visitor},
@@ -29,189 +21,128 @@ use maint::{
 };
 use sha2::{Digest, Sha256};
 
-/// A copy of a set that a test changes.
-pub struct Forgery {
-    dir: tempfile::TempDir,
-    series: PathBuf,
+/// A copy of a set that was changed.
+pub struct Forged {
+    _dir: tempfile::TempDir,
+    pub set: PathBuf,
 }
 
-/// What becomes of what the contents list says about rows and large objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rows {
-    /// It is told anew, so that the structure agrees with the changed SQL.
-    Recounted,
-    /// It stays as captured, so that only reading them back can tell.
-    AsCaptured,
-}
-
-impl Forgery {
-    /// A copy of the set in this directory.
-    pub fn of(set: &Path) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let series = dir.path().join("series");
-        fs::create_dir(&series).unwrap();
-        assert!(Command::new("cp").arg("-r").arg(set).arg(series.join("set")).status().unwrap().success());
-        Self { dir, series }
-    }
-
-    /// The set's directory.
-    pub fn dir(&self) -> PathBuf {
-        self.series.join("set")
-    }
-
-    /// Whether something was recorded about it.
-    pub fn is_recorded(&self) -> bool {
-        self.series.join(".records").exists()
-    }
-
-    /// What the manifest says now.
-    pub fn manifest(&self) -> Manifest {
-        serde_json::from_slice(&fs::read(self.dir().join("manifest.json")).unwrap()).unwrap()
-    }
-
-    /// The SQL of the artifact that a step captured.
-    pub fn sql(&self, step: &str) -> String {
-        self.text(&self.artifact(step))
-    }
-
-    fn artifact(&self, step: &str) -> Artifact {
-        self.manifest().artifacts.into_iter().find(|a| a.step.to_string() == step).unwrap()
-    }
-
-    fn text(&self, artifact: &Artifact) -> String {
-        let packed = fs::File::open(self.dir().join(&artifact.packed.file)).unwrap();
-        let mut text = String::new();
-        zstd::Decoder::new(packed).unwrap().read_to_string(&mut text).unwrap();
-        text
-    }
-
-    /// Replaces pieces of a step's SQL; each must be there once.
-    #[track_caller]
-    pub fn replace<'a>(&self, step: &str, pieces: impl IntoIterator<Item = (&'a str, &'a str)>, rows: Rows) {
-        let mut text = self.sql(step);
-        for (old, new) in pieces {
-            assert_eq!(text.matches(old).count(), 1, "{old:?} in the SQL of {step}");
-            text = text.replacen(old, new, 1);
-        }
-        self.repack(step, &text, rows);
-    }
-
-    /// The same with the properties of a step's database.
-    #[track_caller]
-    pub fn replace_properties<'a>(&self, step: &str, pieces: impl IntoIterator<Item = (&'a str, &'a str)>) {
-        let name = self.artifact(step).companions[0].file.clone();
-        let path = self.dir().join(name);
-        let mut text = fs::read_to_string(&path).unwrap();
-        for (old, new) in pieces {
-            assert_eq!(text.matches(old).count(), 1, "{old:?} in the properties of {step}");
-            text = text.replacen(old, new, 1);
-        }
-        fs::write(&path, text).unwrap();
-        self.agree();
-    }
-
-    fn repack(&self, step: &str, text: &str, rows: Rows) {
-        let old = self.artifact(step);
-        let lines: Vec<Line> = ContentsReader::open(&self.dir().join(&old.contents.file)).unwrap().map(Result::unwrap).collect();
-        let packing = Packing { codec: old.codec, level: old.codec_level, workers: 0 };
-        let writer = ArtifactWriter::create(&self.dir(), &old.packed.file, old.kind, packing).unwrap();
-        let mut forger = Forger { writer, captured: (rows == Rows::AsCaptured).then(|| lines.clone()) };
-        let is_late = |line: &&Line| matches!(line, Line::Counted { .. } | Line::Sequence(_));
-        let is_made = |line: &&Line| {
-            matches!(
-                line,
-                Line::Header { .. } | Line::Table(_) | Line::LargeObject(_) | Line::Frame(_) | Line::End { .. }
-            )
-        };
-        for line in lines.iter().filter(|line| !is_late(line) && !is_made(line)) {
-            forger.writer.record(line).unwrap();
-        }
-        let mut reader =
-            if old.kind == ContentsKind::PostgresGlobals { DumpReader::globals() } else { DumpReader::new() };
-        reader.feed(text.as_bytes(), &mut forger).unwrap();
-        reader.finish().unwrap();
-        for line in lines.iter().filter(is_late) {
-            forger.writer.record(line).unwrap();
-        }
-        let packed = forger.writer.finish(SourceEnd::ReadToEnd).unwrap();
-        let mut manifest = self.manifest();
-        let artifact = manifest.artifacts.iter_mut().find(|a| a.packed.file == old.packed.file).unwrap();
-        artifact.plain_bytes = packed.plain_bytes;
-        self.write(&manifest);
-        self.agree();
-    }
-
-    /// Makes manifest and SHA256SUMS agree with the files as they are now.
-    fn agree(&self) {
-        let mut manifest = self.manifest();
-        let now = |file: &mut FileDigest| {
-            let bytes = fs::read(self.dir().join(&file.file)).unwrap();
-            file.bytes = bytes.len() as u64;
-            file.sha256 = hash(&bytes);
-        };
-        for artifact in &mut manifest.artifacts {
-            [&mut artifact.packed, &mut artifact.contents].into_iter().chain(&mut artifact.companions).for_each(now);
-        }
-        manifest.files.iter_mut().for_each(now);
-        self.write(&manifest);
-        let own = fs::read(self.dir().join("manifest.json")).unwrap();
-        let mut sums: String = manifest.files.iter().map(|f| format!("{}  {}\n", f.sha256, f.file)).collect();
-        sums += &format!("{}  manifest.json\n", hash(&own));
-        fs::write(self.dir().join("SHA256SUMS"), sums).unwrap();
-    }
-
-    fn write(&self, manifest: &Manifest) {
-        fs::write(self.dir().join("manifest.json"), serde_json::to_string_pretty(manifest).unwrap() + "\n").unwrap();
-    }
-}
-
-fn hash(bytes: &[u8]) -> String {
-    maint::model::contents::hex(&Sha256::digest(bytes))
-}
-
-/// Writes the changed SQL as maint writes a dump.
-struct Forger {
-    writer: ArtifactWriter,
-    /// What the list said before.
-    captured: Option<Vec<Line>>,
-}
+/// Packs the changed SQL as the capture would.
+struct Packer(ArtifactWriter);
 
 #[derive(Debug)]
-#[expect(dead_code, reason = "shown when a test fails")]
-enum Stop {
-    Syntax(DumpSyntax),
-    Stream(StreamError),
-}
+struct Stop;
 
 impl From<DumpSyntax> for Stop {
     fn from(error: DumpSyntax) -> Self {
-        Self::Syntax(error)
+        panic!("{error}")
     }
 }
 
-impl Visitor for Forger {
+impl Visitor for Packer {
     type Error = Stop;
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), Stop> {
-        self.writer.write(bytes).map_err(Stop::Stream)
+        self.0.write(bytes).unwrap();
+        Ok(())
     }
 
-    fn table(&mut self, mut table: TableLine) -> Result<(), Stop> {
-        let captured = self.captured.iter().flatten().find_map(|line| match line {
-            Line::Table(old) if old.table == table.table => Some(old.content),
-            _ => None,
-        });
-        if let Some(content) = captured {
-            table.content = content;
-        }
-        self.writer.record(&Line::Table(table)).map_err(Stop::Stream)
+    fn table(&mut self, table: TableLine) -> Result<(), Stop> {
+        self.0.record(&Line::Table(table)).unwrap();
+        Ok(())
     }
 
     fn large_object(&mut self, object: LargeObjectLine) -> Result<(), Stop> {
-        let captured = self.captured.iter().flatten().find_map(|line| match line {
-            Line::LargeObject(old) if old.oid == object.oid => Some(old.clone()),
-            _ => None,
-        });
-        self.writer.record(&Line::LargeObject(captured.unwrap_or(object))).map_err(Stop::Stream)
+        self.0.record(&Line::LargeObject(object)).unwrap();
+        Ok(())
+    }
+}
+
+impl Forged {
+    pub fn of(set: &Path) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let copy = dir.path().join("set");
+        assert!(Command::new("cp").arg("-r").arg(set).arg(&copy).status().unwrap().success());
+        Self { _dir: dir, set: copy }
+    }
+
+    fn name(&self, begins: &str, ends: &str) -> String {
+        let names = fs::read_dir(&self.set).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        names.into_iter().find(|n| n.starts_with(begins) && n.ends_with(ends)).unwrap()
+    }
+
+    /// Replaces text in the SQL of a step; it must be there.
+    pub fn replace(&self, step: &str, old: &str, new: &str) {
+        let packed = self.name(step, ".sql.zst");
+        let contents = self.name(step, ".contents.jsonl.zst");
+        let plain = zstd::decode_all(&fs::read(self.set.join(&packed)).unwrap()[..]).unwrap();
+        let plain = String::from_utf8(plain).unwrap();
+        assert!(plain.contains(old), "{old} is not in the dump");
+        let plain = plain.replacen(old, new, 1);
+        let list = ContentsReader::open(&self.set.join(&contents)).unwrap();
+        let kind = list.kind;
+        let lines: Vec<Line> = list.map(Result::unwrap).collect();
+        let own = |l: &&Line| !matches!(l, Line::Table(_) | Line::LargeObject(_) | Line::Frame(_) | Line::End { .. });
+        let late = |l: &&Line| matches!(l, Line::Counted { .. } | Line::Sequence(_));
+        for file in [&packed, &contents] {
+            fs::remove_file(self.set.join(file)).unwrap();
+        }
+        let packing = Packing { codec: Codec::Zstd, level: 1, workers: 0 };
+        let mut packer = Packer(ArtifactWriter::create(&self.set, &packed, kind, packing).unwrap());
+        lines.iter().filter(own).filter(|l| !late(l)).for_each(|l| packer.0.record(l).unwrap());
+        let mut reader = if kind == ContentsKind::PostgresDump { DumpReader::new() } else { DumpReader::globals() };
+        reader.feed(plain.as_bytes(), &mut packer).unwrap();
+        reader.finish().unwrap();
+        lines.iter().filter(own).filter(late).for_each(|l| packer.0.record(l).unwrap());
+        let made = packer.0.finish(SourceEnd::ReadToEnd).unwrap();
+        self.seal(&[made.packed, made.contents], Some((&packed, made.plain_bytes)));
+    }
+
+    /// Replaces text in a companion of a step.
+    pub fn companion(&self, step: &str, old: &str, new: &str) {
+        let name = self.name(step, ".properties.sql");
+        let text = fs::read_to_string(self.set.join(&name)).unwrap();
+        assert!(text.contains(old), "{text}");
+        let text = text.replacen(old, new, 1);
+        fs::write(self.set.join(&name), &text).unwrap();
+        let sha256 = hex(&Sha256::digest(text.as_bytes()));
+        self.seal(&[FileDigest { file: name, bytes: text.len() as u64, sha256 }], None);
+    }
+
+    /// Makes manifest and SHA256SUMS agree with these files.
+    fn seal(&self, files: &[FileDigest], plain: Option<(&str, u64)>) {
+        let path = self.set.join("manifest.json");
+        let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        update(&mut manifest, files, plain);
+        let text = serde_json::to_string_pretty(&manifest).unwrap();
+        fs::write(&path, &text).unwrap();
+        let mut sums = String::new();
+        for file in manifest["files"].as_array().unwrap() {
+            sums += &format!("{}  {}\n", file["sha256"].as_str().unwrap(), file["file"].as_str().unwrap());
+        }
+        sums += &format!("{}  manifest.json\n", hex(&Sha256::digest(text.as_bytes())));
+        fs::write(self.set.join("SHA256SUMS"), sums).unwrap();
+    }
+}
+
+/// Every place of the manifest that tells of one of these files.
+fn update(value: &mut serde_json::Value, files: &[FileDigest], plain: Option<(&str, u64)>) {
+    if let Some(object) = value.as_object_mut() {
+        let name = object.get("file").and_then(|f| f.as_str()).unwrap_or_default().to_owned();
+        if let Some(file) = files.iter().find(|f| f.file == name)
+            && object.contains_key("sha256")
+        {
+            object.insert("bytes".into(), file.bytes.into());
+            object.insert("sha256".into(), file.sha256.clone().into());
+        }
+        if let Some((of, bytes)) = plain
+            && of == name
+            && object.contains_key("plain_bytes")
+        {
+            object.insert("plain_bytes".into(), bytes.into());
+        }
+        object.values_mut().for_each(|v| update(v, files, plain));
+    } else if let Some(array) = value.as_array_mut() {
+        array.iter_mut().for_each(|v| update(v, files, plain));
     }
 }
