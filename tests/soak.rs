@@ -12,6 +12,8 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 #[path = "support/docker.rs"]
 mod docker;
+#[path = "soak/drills.rs"]
+mod drills;
 #[path = "support/postgres.rs"]
 mod postgres;
 #[path = "support/project.rs"]
