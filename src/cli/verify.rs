@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Exit, Failure, Global, output, set_arg};
 use crate::{
     backup::{
-        drill::{self, DrillRequest},
+        drill::{self, DrillRequest, Ground, place},
         records,
         verify::{self, SetReport},
     },
@@ -16,6 +16,7 @@ use crate::{
     model::{
         drill::Drill,
         event::StepEvents,
+        failure::chain,
         ids::StepId,
         manifest::Level,
         units::{ByteSize, Elapsed, count},
@@ -86,7 +87,10 @@ impl Verify {
                     docker: &ground.docker,
                     servers: &ground.servers,
                 };
-                Some(runtime.block_on(drill::run(request, &cancel, &events)))
+                Some(runtime.block_on(async {
+                    sweep(ground).await;
+                    drill::run(request, &cancel, &events).await
+                }))
             }
             _ => None,
         };
@@ -107,6 +111,18 @@ impl Verify {
             }
         }
         Ok(report.class().map_or(Exit::Ok, Exit::from))
+    }
+}
+
+/// Removes what drills left that were killed; one that cannot be removed now is no reason not to drill.
+async fn sweep(ground: &Ground) {
+    match place::sweep(&ground.settings.scratch_dir, &ground.docker).await {
+        Ok(swept) => {
+            for id in swept.removed {
+                eprintln!("swept what the dead drill {id} left");
+            }
+        }
+        Err(error) => eprintln!("what dead drills left could not be swept: {}", chain(&error)),
     }
 }
 
