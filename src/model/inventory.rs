@@ -131,8 +131,30 @@ fn difference(name: &str, expected: Option<&Value>, found: Option<&Value>) -> Op
             return Some(format!("{name}: {}", parts.join(", ")));
         }
     }
+    if name == "privileges"
+        && let Some(words) = granted(expected, found)
+    {
+        return Some(words);
+    }
     let told = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), shown);
     Some(format!("{name}: {} instead of {}", told(found), told(expected)))
+}
+
+/// What was granted, or is, where the other side has the privileges that every such object begins with: those are not
+/// told, so only what the owner gave to others by name is sure to differ.
+fn granted(expected: Option<&Value>, found: Option<&Value>) -> Option<String> {
+    let (values, before, after) = match (expected, found) {
+        (Some(Value::Array(values)), None) => (values, "without ", ""),
+        (None, Some(Value::Array(values))) => (values, "with ", " too much"),
+        _ => return None,
+    };
+    let to_others = |text: &&str| {
+        let grantee = text.split_once('=').map(|(grantee, _)| grantee);
+        let grantor = text.rsplit_once('/').map(|(_, grantor)| grantor);
+        grantee != grantor && grantee != Some("PUBLIC")
+    };
+    let granted: Vec<&str> = values.iter().filter_map(Value::as_str).filter(to_others).collect();
+    (!granted.is_empty()).then(|| format!("privileges: {before}{}{after}", granted.join(", ")))
 }
 
 /// A value for people, cut where it is long.
@@ -170,6 +192,15 @@ mod tests {
         assert_eq!(a.title(), "trigger keep on public.t");
         assert_eq!(title("pg_description", "table public.t"), "comment on table public.t");
         assert_eq!(title("pg_largeobject_metadata", "large object 7"), "large object 7");
+    }
+
+    #[test]
+    fn a_grant_that_is_gone_with_all_others_is_named() {
+        let a = object(r#"{"privileges":["PUBLIC=EXECUTE/o","app=EXECUTE/o","o=EXECUTE/o"]}"#);
+        assert_eq!(a.differences(&object("{}")), ["privileges: without app=EXECUTE/o"]);
+        assert_eq!(object("{}").differences(&a), ["privileges: with app=EXECUTE/o too much"]);
+        let own = object(r#"{"privileges":["o=EXECUTE/o"]}"#);
+        assert_eq!(own.differences(&object("{}")), [r#"privileges: nothing instead of ["o=EXECUTE/o"]"#]);
     }
 
     #[test]
