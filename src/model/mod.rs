@@ -1,6 +1,7 @@
 //! Plain data and pure rules: no I/O, no clock, no async.
 
 pub mod contents;
+pub mod copy;
 pub mod drill;
 pub mod event;
 pub mod expression;

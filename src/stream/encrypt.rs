@@ -8,7 +8,6 @@ use std::{
     fmt,
     fs::File,
     io::{self, BufReader, ErrorKind, Read, Write},
-    iter,
     path::Path,
 };
 
