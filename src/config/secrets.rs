@@ -43,10 +43,8 @@ pub(super) fn only_one(
     }
     let (_, source) = first?;
     if matches!(source, SecretSource::Inline(_)) {
-        let mistake = document.at_path(
-            &at(name),
-            format!("a {words} in the configuration can be read by whoever reads the file"),
-        );
+        let mistake = document
+            .at_path(&at(name), format!("a {words} in the configuration can be read by whoever reads the file"));
         let help = format!("move it to a 0600 file and use `{name}_file`");
         mistakes.push(Mistake { warning: true, ..mistake.help(help) });
     }

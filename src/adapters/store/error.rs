@@ -53,10 +53,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether it says that the store could not be asked: nothing is known about the key then.
     pub fn could_not_ask(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable { .. } | Self::Denied { .. } | Self::NoBucket { .. } | Self::Secret { .. }
-        )
+        matches!(self, Self::Unreachable { .. } | Self::Denied { .. } | Self::NoBucket { .. } | Self::Secret { .. })
     }
 }
 
@@ -77,14 +74,15 @@ impl Diagnose for StoreError {
         match self {
             Self::Secret { source, .. } => source.hint(),
             Self::NoBucket { bucket, .. } => Some(format!("make the bucket `{bucket}`, or correct it in maint.toml")),
-            Self::Denied { operation, .. } => Some(format!(
-                "let these keys do it ({operation}); docs/stores.md has the permissions that maint needs"
-            )),
-            Self::Unreachable { store, .. } => {
-                Some(format!("see what [store.{store}] of maint.toml says; an upload goes on where it was: maint doctor"))
+            Self::Denied { operation, .. } => {
+                Some(format!("let these keys do it ({operation}); docs/stores.md has the permissions that maint needs"))
             }
+            Self::Unreachable { store, .. } => Some(format!(
+                "see what [store.{store}] of maint.toml says; an upload goes on where it was: maint doctor"
+            )),
             Self::Changed { .. } => Some(
-                "nothing was replaced; find out who wrote it before anything else, for it may be somebody's attack".into(),
+                "nothing was replaced; find out who wrote it before anything else, for it may be somebody's attack"
+                    .into(),
             ),
             Self::Source { path, .. } => {
                 Some(format!("it changed after it was verified; nothing was sent: maint verify {}", path.display()))

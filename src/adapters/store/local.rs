@@ -197,11 +197,13 @@ impl Local {
     /// Removes an object, and the directories that are empty then.
     pub(super) fn delete(&self, key: &str) -> Result<Deleted, StoreError> {
         let path = self.path(key);
-        files::remove_file(&path).map_err(|e| match self.sort("deleting", key, e) {
-            // A part of its path is a file: then there is no such object.
-            StoreError::NotThere { .. } => None,
-            other => Some(other),
-        }).or_else(|e| e.map_or(Ok(()), Err))?;
+        files::remove_file(&path)
+            .map_err(|e| match self.sort("deleting", key, e) {
+                // A part of its path is a file: then there is no such object.
+                StoreError::NotThere { .. } => None,
+                other => Some(other),
+            })
+            .or_else(|e| e.map_or(Ok(()), Err))?;
         for dir in path.ancestors().skip(1).take_while(|dir| *dir != self.root) {
             if !files::remove_empty_dir(dir).map_err(|e| self.sort("deleting", key, e))? {
                 break;

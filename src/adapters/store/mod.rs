@@ -47,9 +47,7 @@ impl Store {
     /// When the directory is not there or not mounted, or a key or certificate cannot be read.
     pub async fn open(config: &StoreConfig, state_dir: &Path) -> Result<Self, StoreError> {
         let place = match &config.place {
-            Place::Local { dir, mounted } => {
-                Backend::Local(Local::open(&config.name, dir, *mounted, &config.prefix)?)
-            }
+            Place::Local { dir, mounted } => Backend::Local(Local::open(&config.name, dir, *mounted, &config.prefix)?),
             Place::S3(_) => {
                 let problem = "buckets cannot be used yet".into();
                 return Err(StoreError::Settings { store: config.name.clone(), problem });
@@ -116,7 +114,8 @@ impl Store {
         match &self.place {
             Backend::Local(local) => {
                 let (local, at, digest) = (local.clone(), key.to_owned(), digest.clone());
-                work::run(key, cancel, progress, move |ticker| local.put(&at, &source, &digest, immutable, ticker)).await
+                work::run(key, cancel, progress, move |ticker| local.put(&at, &source, &digest, immutable, ticker))
+                    .await
             }
         }
     }
