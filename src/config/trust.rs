@@ -54,7 +54,7 @@ fn foreign(subject: &Path, path: &Path, owner: Owner) -> Option<Mistake> {
 pub(super) fn check_secret(path: &Path) -> Option<Mistake> {
     let owner = files::owner(path).ok()?;
     (owner.mode & READABLE_BY_OTHERS != 0).then(|| {
-        let mistake = Mistake::whole(path, "everybody on this host can read this password");
+        let mistake = Mistake::whole(path, "everybody on this host can read this secret");
         Mistake { warning: true, ..mistake.help(format!("chmod 600 {}", path.display())) }
     })
 }
