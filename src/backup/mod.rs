@@ -3,8 +3,11 @@
 //! The types are the promise: [`seal`](seal::seal) takes [`Verified`](verify::Verified), which only the verifier can
 //! make, and [`publish`](publish::publish) takes [`Sealed`](seal::Sealed). So nothing unverified is ever published.
 
+pub mod chain;
+pub mod copies;
 mod create_database;
 pub mod drill;
+pub mod fetch;
 pub mod load;
 pub mod objects;
 pub mod publish;
@@ -14,4 +17,5 @@ mod restore_md;
 pub mod seal;
 pub mod sets;
 pub mod staging;
+pub mod upload;
 pub mod verify;

@@ -49,10 +49,14 @@ pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
         Place::S3(bucket) => bucket.keys.as_ref().map(|keys| &keys.secret_key),
         Place::Local { .. } => None,
     });
-    for secret in passwords.chain(keys) {
+    for secret in passwords.chain(keys).chain(&stack.sign.key) {
         if let SecretSource::File(file) = secret {
             mistakes.extend(trust::check_secret(file));
         }
+    }
+    if let Some(file) = &stack.sign.trust {
+        // Whoever writes it decides which sets are believed.
+        mistakes.extend(trust::check(file));
     }
     if mistakes.iter().any(|m| !m.warning) {
         return Err(ConfigError { mistakes });

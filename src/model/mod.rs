@@ -1,5 +1,6 @@
 //! Plain data and pure rules: no I/O, no clock, no async.
 
+pub mod chain;
 pub mod contents;
 pub mod copy;
 pub mod drill;
@@ -12,8 +13,10 @@ pub mod manifest;
 pub mod outcome;
 pub mod parts;
 pub mod period;
+pub mod record;
 pub mod schedule;
 pub mod secret;
+pub mod signature;
 pub mod stack;
 pub mod store;
 pub mod units;

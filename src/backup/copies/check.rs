@@ -145,13 +145,19 @@ pub async fn check(
     if manifest_sha256.is_some_and(|expected| expected != opened.sealed.sha256) {
         findings.push(Finding::new(MANIFEST_FILE, "is not the manifest of the set in the backup directory"));
     }
-    findings.extend(disagreements(&opened));
-    findings.extend(presence(&opened, state));
+    findings.extend(differences(&opened, state));
     Ok(CopyReport { opened: Some(opened), findings })
 }
 
+/// Where a copy's lists do not agree with each other, or with what lies in the store.
+pub fn differences(opened: &OpenedCopy, state: &CopyState) -> Vec<Finding> {
+    let mut findings = disagreements(opened);
+    findings.extend(presence(opened, state));
+    findings
+}
+
 /// Where `copy.json` does not say what the manifest says.
-pub(in crate::backup) fn disagreements(opened: &OpenedCopy) -> Vec<Finding> {
+fn disagreements(opened: &OpenedCopy) -> Vec<Finding> {
     let mut findings = Vec::new();
     let list = &opened.list;
     for file in &opened.sealed.manifest.files {

@@ -5,7 +5,7 @@ mod key;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use check::{CopyError, CopyReport, OpenedCopy, check, open};
+pub use check::{CopyError, CopyReport, OpenedCopy, check, differences, open};
 pub use key::{record, set_key, set_prefix};
 
 use crate::{
@@ -26,6 +26,11 @@ pub struct CopyState {
 }
 
 impl CopyState {
+    /// Nothing, so far.
+    fn of(set: &str) -> Self {
+        Self { set: set.to_owned(), ..Self::default() }
+    }
+
     /// Whether it was sent to its end.
     pub fn is_complete(&self) -> bool {
         self.objects.contains_key(MANIFEST_FILE)
@@ -47,26 +52,44 @@ impl CopyState {
 /// # Errors
 /// When the store cannot be listed: a list is whole, or there is none.
 pub async fn find(store: &Store, stack: &str, series: &str) -> Result<Vec<CopyState>, StoreError> {
-    let prefix = key::series_prefix(stack, series);
+    Ok(sorted(&key::series_prefix(stack, series), store.list(&key::series_prefix(stack, series)).await?))
+}
+
+/// What a store has of one set, records apart.
+///
+/// # Errors
+/// As [`find`].
+pub async fn state(store: &Store, stack: &str, series: &str, set: &str) -> Result<CopyState, StoreError> {
+    let found = sorted(&key::series_prefix(stack, series), store.list(&set_prefix(stack, series, set)).await?);
+    Ok(found.into_iter().find(|state| state.set == set).unwrap_or_else(|| CopyState::of(set)))
+}
+
+/// Which records of a set a store has.
+///
+/// # Errors
+/// As [`find`].
+pub async fn recorded(store: &Store, stack: &str, series: &str, set: &str) -> Result<CopyState, StoreError> {
+    let found = sorted(&key::series_prefix(stack, series), store.list(&record(stack, series, set, "")).await?);
+    Ok(found.into_iter().find(|state| state.set == set).unwrap_or_else(|| CopyState::of(set)))
+}
+
+fn sorted(prefix: &str, objects: Vec<Object>) -> Vec<CopyState> {
     let mut found: BTreeMap<String, CopyState> = BTreeMap::new();
-    for object in store.list(&prefix).await? {
-        let Some(rest) = object.key.strip_prefix(&prefix) else { continue };
-        let mut parts = rest.split('/');
-        let (first, second, third, more) = (parts.next(), parts.next(), parts.next(), parts.next());
-        match (first, second, third, more) {
-            (Some(RECORDS_DIR), Some(set), Some(file), None) => {
-                of(&mut found, set).records.insert(file.to_owned());
+    for object in objects {
+        let Some(rest) = object.key.strip_prefix(prefix) else { continue };
+        let parts: Vec<&str> = rest.split('/').collect();
+        match parts.as_slice() {
+            [RECORDS_DIR, set, file] => {
+                let state = found.entry((*set).to_owned()).or_insert_with(|| CopyState::of(set));
+                state.records.insert((*file).to_owned());
             }
-            (Some(set), Some(file), None, None) => {
-                of(&mut found, set).objects.insert(file.to_owned(), object.clone());
+            [set, file] => {
+                let (set, file) = ((*set).to_owned(), (*file).to_owned());
+                found.entry(set.clone()).or_insert_with(|| CopyState::of(&set)).objects.insert(file, object);
             }
-            // Not of our making; an audit that lists everything shows it.
+            // Not of our making; whoever lists the whole store sees it.
             _ => {}
         }
     }
-    Ok(found.into_values().collect())
-}
-
-fn of<'a>(found: &'a mut BTreeMap<String, CopyState>, set: &str) -> &'a mut CopyState {
-    found.entry(set.to_owned()).or_insert_with(|| CopyState { set: set.to_owned(), ..CopyState::default() })
+    found.into_values().collect()
 }

@@ -160,9 +160,11 @@ impl Spool {
         Ok(())
     }
 
-    /// Forgets a ciphertext that the store should have and has not.
-    pub(super) fn forget(&mut self, file: &str) {
-        self.list.files.remove(file);
+    /// Forgets a ciphertext that was sent, but of which the store has nothing of that length under its name.
+    pub(super) fn forget_unless(&mut self, file: &str, is_there: impl Fn(&FileDigest) -> bool) {
+        if self.list.files.get(file).is_some_and(|spooled| spooled.stored && !is_there(&spooled.cipher)) {
+            self.list.files.remove(file);
+        }
     }
 
     /// The copy is whole: nothing is gone on with.

@@ -4,8 +4,10 @@
 
 mod artifact;
 mod dump;
+mod manifest;
 mod set;
 mod tree;
+mod whole;
 
 use std::{
     path::{Path, PathBuf},
@@ -17,7 +19,9 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-pub use set::{Checked, Finding, SetReport, read_manifest, set};
+pub use manifest::{SealedManifest, open, parse_manifest, read_manifest, read_signature};
+pub use set::{Checked, Finding, SetReport, set};
+pub use whole::{VerifiedSet, WholeError, whole};
 
 use super::staging::Staging;
 use crate::{
