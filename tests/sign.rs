@@ -216,3 +216,22 @@ fn mistakes_about_signatures_are_shown_at_their_place() {
         assert!(ended.stderr.contains(says), "{says}: {}", ended.stderr);
     }
 }
+
+#[test]
+fn what_nobody_trusted_signed_is_restored_only_when_told_so() {
+    let stage = Stage::new();
+    let set = stage.captured();
+    let to = |name: &str| format!("dir:{}", stage.project.at(name).display());
+    let restore = |into: &str, more: &[&str]| {
+        stage.project.maint(&[&["restore", set.to_str().unwrap(), "--into", into], more].concat())
+    };
+    restore(&to("first"), &[]).code(0);
+    stage.keygen("other", &["-t", "ed25519", "-N", ""]);
+    stage.sign("other", "maint-set", &set.join("manifest.json"));
+    agree(&set);
+    let ended = restore(&to("second"), &[]).code(3);
+    assert!(ended.stderr.contains("which is not a key of the trust anchor"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--untrusted") && !stage.project.at("second").exists());
+    restore(&to("second"), &["--untrusted"]).code(0);
+    assert!(stage.project.at("second").exists());
+}
