@@ -6,6 +6,7 @@
 mod error;
 mod journal;
 mod local;
+mod s3;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub use error::StoreError;
 use journal::Claim;
 use local::Local;
+use s3::{Put, S3};
 use work::Source;
 
 use crate::model::{
@@ -38,6 +40,7 @@ pub struct Store {
 #[derive(Debug)]
 enum Backend {
     Local(Local),
+    S3(Box<S3>),
 }
 
 impl Store {
@@ -48,10 +51,7 @@ impl Store {
     pub async fn open(config: &StoreConfig, state_dir: &Path) -> Result<Self, StoreError> {
         let place = match &config.place {
             Place::Local { dir, mounted } => Backend::Local(Local::open(&config.name, dir, *mounted, &config.prefix)?),
-            Place::S3(_) => {
-                let problem = "buckets cannot be used yet".into();
-                return Err(StoreError::Settings { store: config.name.clone(), problem });
-            }
+            Place::S3(settings) => Backend::S3(Box::new(S3::open(config, settings).await?)),
         };
         Ok(Self { name: config.name.clone(), uploads: journal::directory(state_dir), place })
     }
@@ -110,13 +110,14 @@ impl Store {
         progress: Progress<'_>,
     ) -> Result<Stored, StoreError> {
         check(key)?;
-        let _claim = Claim::take(&self.uploads, &self.name, key)?;
+        let claim = Claim::take(&self.uploads, &self.name, key)?;
         match &self.place {
             Backend::Local(local) => {
                 let (local, at, digest) = (local.clone(), key.to_owned(), digest.clone());
                 work::run(key, cancel, progress, move |ticker| local.put(&at, &source, &digest, immutable, ticker))
                     .await
             }
+            Backend::S3(s3) => s3.put(&Put { key, source, digest, immutable, claim, cancel, progress }).await,
         }
     }
 
@@ -131,6 +132,7 @@ impl Store {
                 let (local, at) = (local.clone(), key.to_owned());
                 quietly(key, move || local.read(&at, limit)).await
             }
+            Backend::S3(s3) => s3.read(key, limit).await,
         }
     }
 
@@ -151,6 +153,7 @@ impl Store {
                 let (local, at, target) = (local.clone(), key.to_owned(), target.to_owned());
                 work::run(key, cancel, progress, move |ticker| local.fetch(&at, &target, ticker)).await
             }
+            Backend::S3(s3) => s3.fetch(key, target, cancel, progress).await,
         }
     }
 
@@ -170,6 +173,7 @@ impl Store {
                 let (local, at) = (local.clone(), key.to_owned());
                 work::run(key, cancel, progress, move |ticker| local.digest(&at, ticker)).await
             }
+            Backend::S3(s3) => s3.digest(key, cancel, progress).await,
         }
     }
 
@@ -186,6 +190,7 @@ impl Store {
                 let (local, prefix) = (local.clone(), prefix.to_owned());
                 quietly(&prefix.clone(), move || local.list(&prefix)).await
             }
+            Backend::S3(s3) => s3.list(prefix).await,
         }
     }
 
@@ -200,6 +205,19 @@ impl Store {
                 let (local, at) = (local.clone(), key.to_owned());
                 quietly(key, move || local.delete(&at)).await
             }
+            Backend::S3(s3) => s3.delete(key).await,
+        }
+    }
+
+    /// Aborts the uploads of this host that nobody will go on with: their file is gone, or they are a week old. Gives
+    /// their keys.
+    ///
+    /// # Errors
+    /// When a journal cannot be read, or the store fails.
+    pub async fn sweep(&self) -> Result<Vec<String>, StoreError> {
+        match &self.place {
+            Backend::Local(_) => Ok(Vec::new()),
+            Backend::S3(s3) => s3.sweep(&self.uploads).await,
         }
     }
 }
