@@ -18,7 +18,7 @@ use crate::{
         files::{self, FileError},
         lock::{Lock, LockError},
     },
-    model::contents::hex,
+    model::{contents::hex, store::Overwrites},
 };
 
 /// Below the state directory.
@@ -170,6 +170,36 @@ pub(super) fn of_store(dir: &Path, store: &str) -> Result<Vec<PathBuf>, StoreErr
         name.strip_suffix(JOURNAL).and_then(|id| id.rsplit_once('-')).is_some_and(|(of, _)| of == store)
     });
     Ok(ours.map(|name| dir.join(name)).collect())
+}
+
+/// What was learned about a store, and of which bucket behind its name.
+#[derive(Debug, Serialize, Deserialize)]
+struct Learned {
+    place: String,
+    overwrites: Overwrites,
+}
+
+fn learned_path(dir: &Path, store: &str) -> PathBuf {
+    dir.join(format!("{store}.learned.json"))
+}
+
+/// What an earlier run learned about this place; `None`: nothing, or about another.
+pub(super) fn learned(dir: &Path, store: &str, place: &str) -> Result<Option<Overwrites>, StoreError> {
+    let bytes = match files::read_limited(&learned_path(dir, store), LONGEST) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes?,
+    };
+    // What cannot be read is learned again.
+    let known = serde_json::from_slice::<Learned>(&bytes).ok().filter(|known| known.place == place);
+    Ok(known.map(|known| known.overwrites))
+}
+
+/// Keeps what was learned.
+pub(super) fn learn(dir: &Path, store: &str, place: &str, overwrites: Overwrites) -> Result<(), StoreError> {
+    let path = learned_path(dir, store);
+    let text = line(&path, &Learned { place: place.to_owned(), overwrites })?;
+    files::create_private_dir(dir)?;
+    Ok(files::write_atomic(&path, &text)?)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use work::Source;
 use crate::model::{
     contents::hex,
     manifest::FileDigest,
-    store::{Deleted, Object, Place, StoreConfig, Stored, key_problem},
+    store::{Deleted, Object, Overwrites, Place, StoreConfig, Stored, key_problem},
 };
 
 /// Told of bytes that are done, as they are.
@@ -98,6 +98,32 @@ impl Store {
         };
         let source = Source::Bytes(key.into(), bytes.into());
         self.put_source(key, source, &digest, immutable, cancel, &|_| ()).await
+    }
+
+    /// Whether the store itself refuses to write a key twice, or only maint looks before it writes. Learned once per store,
+    /// by writing an object again as it stands there: give a small one that [`put_bytes`](Self::put_bytes) has put.
+    ///
+    /// # Errors
+    /// When the store fails, or what was learned cannot be kept.
+    pub async fn overwrites(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        cancel: &CancellationToken,
+    ) -> Result<Overwrites, StoreError> {
+        check(key)?;
+        match &self.place {
+            // renameat2(2) with NOREPLACE.
+            Backend::Local(_) => Ok(Overwrites::Refused),
+            Backend::S3(s3) => {
+                if let Some(known) = journal::learned(&self.uploads, &self.name, &s3.place())? {
+                    return Ok(known);
+                }
+                let overwrites = s3.overwrites(key, bytes, cancel).await?;
+                journal::learn(&self.uploads, &self.name, &s3.place(), overwrites)?;
+                Ok(overwrites)
+            }
+        }
     }
 
     async fn put_source(

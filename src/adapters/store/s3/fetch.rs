@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     S3, moment,
-    request::{Act, Failed, Pulse},
+    request::{Act, Failed, Pulse, Said},
 };
 use crate::{
     adapters::{
@@ -118,7 +118,7 @@ impl S3 {
             _ => request,
         };
         let answer = match self.ask(act, &Pulse::default(), request.send()).await {
-            Err(failed) if failed.is_taken() => {
+            Err(failed) if failed.said == Said::Taken => {
                 return Err(Failed::of(self.changed(act.key, "it was replaced while it was read")));
             }
             answer => answer?,

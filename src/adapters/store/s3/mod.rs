@@ -12,7 +12,10 @@ mod put;
 mod request;
 mod uploads;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::{
@@ -52,6 +55,8 @@ pub(super) struct S3 {
     settings: S3Settings,
     store: String,
     prefix: String,
+    /// Whether the server takes `If-None-Match`; it may ignore it then.
+    conditional: AtomicBool,
 }
 
 impl S3 {
@@ -94,6 +99,7 @@ impl S3 {
             settings: settings.clone(),
             store: config.name.clone(),
             prefix: if config.prefix.is_empty() { String::new() } else { format!("{}/", config.prefix) },
+            conditional: AtomicBool::new(true),
         })
     }
 
@@ -103,8 +109,13 @@ impl S3 {
     }
 
     /// Where an upload goes, as its journal has it: another place is another upload.
-    fn place(&self) -> String {
+    pub(super) fn place(&self) -> String {
         format!("{} {}/{}", self.settings.endpoint.as_deref().unwrap_or("aws"), self.settings.bucket, self.prefix)
+    }
+
+    /// `If-None-Match` of what is written once.
+    fn condition(&self, immutable: bool) -> Option<String> {
+        (immutable && self.conditional.load(Ordering::Relaxed)).then(|| "*".to_owned())
     }
 
     /// The mode and end of the lock of what is sent now.

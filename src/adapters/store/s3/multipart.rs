@@ -12,7 +12,7 @@ use super::{
     body::{self, Differs},
     checksum::{self, Expected, Sum},
     put::{Put, Sent, described},
-    request::{Act, Failed, Pulse},
+    request::{Act, Failed, Pulse, Said},
 };
 use crate::{
     adapters::{
@@ -205,13 +205,13 @@ impl S3 {
         let completed = self.patiently(act, put.cancel, || {
             let request = self.client.complete_multipart_upload().bucket(&self.settings.bucket).key(&full);
             let request = request.upload_id(id).multipart_upload(parts.clone());
-            let request = request.set_if_none_match(put.immutable.then(|| "*".to_owned()));
+            let request = request.set_if_none_match(self.condition(put.immutable));
             let within = self.settings.answer_within * COMPLETION;
             async move { self.ask_within(within, act, &Pulse::default(), request.send()).await }
         });
         match completed.await {
             Ok(answer) => Ok(Sent::Now { expected, said: answer.checksum_sha256 }),
-            Err(failed) if failed.is_taken() || failed.is_unknown_upload() => Ok(Sent::Taken),
+            Err(failed) if failed.said == Said::Taken || failed.said == Said::UnknownUpload => Ok(Sent::Taken),
             Err(failed) => Err(failed.error),
         }
     }

@@ -9,7 +9,7 @@ use super::{
     body::Differs,
     checksum::{self, Expected, Sum},
     moment,
-    request::{Act, Failed, Pulse},
+    request::{Act, Failed, Pulse, Said},
 };
 use crate::{
     adapters::store::{
@@ -20,7 +20,7 @@ use crate::{
     model::{
         manifest::FileDigest,
         parts::{self, Part, PartPlan},
-        store::{Proof, ServerEncryption, Stored},
+        store::{Overwrites, Proof, ServerEncryption, Stored},
     },
 };
 
@@ -155,7 +155,7 @@ impl S3 {
             let pulse = Pulse::default();
             let request = self.client.put_object().bucket(&self.settings.bucket).key(&full);
             let request = described!(self, request, plan, put.digest)
-                .set_if_none_match(put.immutable.then(|| "*".to_owned()))
+                .set_if_none_match(self.condition(put.immutable))
                 .checksum_sha256(checksum::encode(&sum))
                 .content_length(length)
                 .body(body::of(&put.source, part, sum, &pulse, &differs));
@@ -165,7 +165,7 @@ impl S3 {
         let said = match sent.await {
             Ok(answer) => answer.checksum_sha256,
             // Also when an answer of ours was lost.
-            Err(failed) if failed.is_taken() => return Ok(Sent::Taken),
+            Err(failed) if failed.said == Said::Taken => return Ok(Sent::Taken),
             Err(failed) => return Err(failed.error),
         };
         (put.progress)(put.digest.bytes);
@@ -193,6 +193,34 @@ impl S3 {
             Proof::ReadBack
         };
         Ok(Stored { new: true, version: found.version, proof, kept_until: found.kept_until })
+    }
+
+    /// Whether the bucket itself refuses to write a key twice: what stands there is written again, and refused or not.
+    pub(in crate::adapters::store) async fn overwrites(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        cancel: &CancellationToken,
+    ) -> Result<Overwrites, StoreError> {
+        let (act, full) = (Act { operation: "writing a second time", key }, self.full(key));
+        let again = self.patiently(act, cancel, || {
+            let condition = self.condition(true);
+            let request = self.client.put_object().bucket(&self.settings.bucket).key(&full);
+            let request = request.set_if_none_match(condition.clone()).body(bytes.to_vec().into());
+            async move {
+                // A server that does not even take the condition is not written to without it.
+                if condition.is_none() {
+                    Ok(None)
+                } else {
+                    self.ask(act, &Pulse::default(), request.send()).await.map(Some)
+                }
+            }
+        });
+        match again.await {
+            Ok(_) => Ok(Overwrites::Accepted),
+            Err(failed) if failed.said == Said::Taken => Ok(Overwrites::Refused),
+            Err(failed) => Err(failed.error),
+        }
     }
 
     /// What the bucket has under a key, with its checksum; `None`: nothing.

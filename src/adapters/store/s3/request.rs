@@ -44,13 +44,24 @@ const PASSING: [&str; 12] = [
     "IncompleteBody",
 ];
 
+/// What an answer means beyond its error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Said {
+    /// Something stands under the key already.
+    Taken,
+    /// The upload is not known: it was completed, aborted or forgotten.
+    UnknownUpload,
+    /// Nothing of these.
+    Other,
+}
+
 /// A failed attempt.
 #[derive(Debug)]
 pub(super) struct Failed {
     /// What it was.
     pub(super) error: StoreError,
-    /// The server's own word for it; empty where it has none.
-    pub(super) code: String,
+    /// What else the server said by it.
+    pub(super) said: Said,
     /// Whether another attempt may go better.
     pub(super) passing: bool,
 }
@@ -58,17 +69,7 @@ pub(super) struct Failed {
 impl Failed {
     /// A failure that no attempt changes.
     pub(super) fn of(error: StoreError) -> Self {
-        Self { error, code: String::new(), passing: false }
-    }
-
-    /// The server says that something stands under the key already.
-    pub(super) fn is_taken(&self) -> bool {
-        self.code == "PreconditionFailed"
-    }
-
-    /// The server does not know the upload: it was completed, aborted or forgotten.
-    pub(super) fn is_unknown_upload(&self) -> bool {
-        self.code == "NoSuchUpload"
+        Self { error, said: Said::Other, passing: false }
     }
 }
 
@@ -176,7 +177,7 @@ impl S3 {
     /// A failure that another attempt may change.
     pub(super) fn passing(&self, act: Act<'_>, why: String) -> Failed {
         let (store, operation, key) = (self.store.clone(), act.operation, act.key.to_owned());
-        Failed { error: StoreError::Unreachable { store, operation, key, why }, code: String::new(), passing: true }
+        Failed { error: StoreError::Unreachable { store, operation, key, why }, said: Said::Other, passing: true }
     }
 
     /// What stands under a key is not what should.
@@ -195,22 +196,29 @@ impl S3 {
         }
         let status = error.raw_response().map_or(0, |answer| answer.status().as_u16());
         let code = match (error.code().unwrap_or_default(), status) {
-            ("", 412) => "PreconditionFailed",
-            ("", 404) => "NotFound",
-            (code, _) => code,
+            ("", 412) => "PreconditionFailed".to_owned(),
+            ("", 404) => "NotFound".to_owned(),
+            (code, _) => code.to_owned(),
         };
         let said = error.message().unwrap_or_default();
         let why = format!("{code}{}{said} (HTTP {status})", if said.is_empty() { "" } else { ": " });
         let (store, operation, key) = (self.store.clone(), act.operation, act.key.to_owned());
-        let passing = PASSING.contains(&code) || status >= 500 && status != 501 || matches!(status, 408 | 429);
-        let error = match code {
+        let passing = PASSING.contains(&code.as_str()) || status >= 500 && status != 501 || matches!(status, 408 | 429);
+        let error = match code.as_str() {
             "NoSuchBucket" => StoreError::NoBucket { store, bucket: self.settings.bucket.clone() },
             "NoSuchKey" | "NotFound" | "NoSuchVersion" => StoreError::NotThere { store, key },
             _ if passing && status >= 429 => StoreError::Unreachable { store, operation, key, why },
             _ if matches!(status, 401 | 403) => StoreError::Denied { store, operation, key, why },
             _ => StoreError::Refused { store, operation, key, why },
         };
-        Failed { error, code: code.to_owned(), passing }
+        let said = match code.as_str() {
+            "PreconditionFailed" => Said::Taken,
+            "NoSuchUpload" => Said::UnknownUpload,
+            _ => Said::Other,
+        };
+        // A server that does not know conditions: the next attempt goes without one.
+        let unconditional = status == 501 && self.conditional.swap(false, Ordering::Relaxed);
+        Failed { error, said, passing: passing || unconditional }
     }
 }
 

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     S3,
     put::Put,
-    request::{Act, Failed, Pulse},
+    request::{Act, Failed, Pulse, Said},
 };
 use crate::adapters::{
     clock,
@@ -36,7 +36,7 @@ impl S3 {
             });
             let page = match asked.await {
                 Ok(page) => page,
-                Err(failed) if failed.is_unknown_upload() => return Ok(None),
+                Err(failed) if failed.said == Said::UnknownUpload => return Ok(None),
                 Err(failed) => return Err(failed.error),
             };
             let known = page.parts().iter().filter_map(|part| Some((part.part_number()?, part.e_tag()?.to_owned())));
@@ -91,7 +91,7 @@ impl S3 {
         });
         match aborted.await {
             Ok(_) | Err(Failed { error: StoreError::NotThere { .. }, .. }) => Ok(()),
-            Err(failed) if failed.is_unknown_upload() => Ok(()),
+            Err(failed) if failed.said == Said::UnknownUpload => Ok(()),
             Err(failed) => Err(failed.error),
         }
     }
