@@ -6,6 +6,7 @@
 mod error;
 mod journal;
 mod local;
+mod s3;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -16,12 +17,13 @@ use tokio_util::sync::CancellationToken;
 pub use error::StoreError;
 use journal::Claim;
 use local::Local;
+use s3::{Put, S3};
 use work::Source;
 
 use crate::model::{
     contents::hex,
     manifest::FileDigest,
-    store::{Deleted, Object, Place, StoreConfig, Stored, key_problem},
+    store::{Deleted, Object, Overwrites, Place, StoreConfig, Stored, key_problem},
 };
 
 /// Told of bytes that are done, as they are.
@@ -38,6 +40,7 @@ pub struct Store {
 #[derive(Debug)]
 enum Backend {
     Local(Local),
+    S3(Box<S3>),
 }
 
 impl Store {
@@ -48,10 +51,7 @@ impl Store {
     pub async fn open(config: &StoreConfig, state_dir: &Path) -> Result<Self, StoreError> {
         let place = match &config.place {
             Place::Local { dir, mounted } => Backend::Local(Local::open(&config.name, dir, *mounted, &config.prefix)?),
-            Place::S3(_) => {
-                let problem = "buckets cannot be used yet".into();
-                return Err(StoreError::Settings { store: config.name.clone(), problem });
-            }
+            Place::S3(settings) => Backend::S3(Box::new(S3::open(config, settings).await?)),
         };
         Ok(Self { name: config.name.clone(), uploads: journal::directory(state_dir), place })
     }
@@ -100,6 +100,32 @@ impl Store {
         self.put_source(key, source, &digest, immutable, cancel, &|_| ()).await
     }
 
+    /// Whether the store itself refuses to write a key twice, or only maint looks before it writes. Learned once per store,
+    /// by writing an object again as it stands there: give a small one that [`put_bytes`](Self::put_bytes) has put.
+    ///
+    /// # Errors
+    /// When the store fails, or what was learned cannot be kept.
+    pub async fn overwrites(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        cancel: &CancellationToken,
+    ) -> Result<Overwrites, StoreError> {
+        check(key)?;
+        match &self.place {
+            // renameat2(2) with NOREPLACE.
+            Backend::Local(_) => Ok(Overwrites::Refused),
+            Backend::S3(s3) => {
+                if let Some(known) = journal::learned(&self.uploads, &self.name, &s3.place())? {
+                    return Ok(known);
+                }
+                let overwrites = s3.overwrites(key, bytes, cancel).await?;
+                journal::learn(&self.uploads, &self.name, &s3.place(), overwrites)?;
+                Ok(overwrites)
+            }
+        }
+    }
+
     async fn put_source(
         &self,
         key: &str,
@@ -110,13 +136,14 @@ impl Store {
         progress: Progress<'_>,
     ) -> Result<Stored, StoreError> {
         check(key)?;
-        let _claim = Claim::take(&self.uploads, &self.name, key)?;
+        let claim = Claim::take(&self.uploads, &self.name, key)?;
         match &self.place {
             Backend::Local(local) => {
                 let (local, at, digest) = (local.clone(), key.to_owned(), digest.clone());
                 work::run(key, cancel, progress, move |ticker| local.put(&at, &source, &digest, immutable, ticker))
                     .await
             }
+            Backend::S3(s3) => s3.put(&Put { key, source, digest, immutable, claim, cancel, progress }).await,
         }
     }
 
@@ -131,6 +158,7 @@ impl Store {
                 let (local, at) = (local.clone(), key.to_owned());
                 quietly(key, move || local.read(&at, limit)).await
             }
+            Backend::S3(s3) => s3.read(key, limit).await,
         }
     }
 
@@ -151,6 +179,7 @@ impl Store {
                 let (local, at, target) = (local.clone(), key.to_owned(), target.to_owned());
                 work::run(key, cancel, progress, move |ticker| local.fetch(&at, &target, ticker)).await
             }
+            Backend::S3(s3) => s3.fetch(key, target, cancel, progress).await,
         }
     }
 
@@ -170,6 +199,7 @@ impl Store {
                 let (local, at) = (local.clone(), key.to_owned());
                 work::run(key, cancel, progress, move |ticker| local.digest(&at, ticker)).await
             }
+            Backend::S3(s3) => s3.digest(key, cancel, progress).await,
         }
     }
 
@@ -186,6 +216,7 @@ impl Store {
                 let (local, prefix) = (local.clone(), prefix.to_owned());
                 quietly(&prefix.clone(), move || local.list(&prefix)).await
             }
+            Backend::S3(s3) => s3.list(prefix).await,
         }
     }
 
@@ -200,6 +231,19 @@ impl Store {
                 let (local, at) = (local.clone(), key.to_owned());
                 quietly(key, move || local.delete(&at)).await
             }
+            Backend::S3(s3) => s3.delete(key).await,
+        }
+    }
+
+    /// Aborts the uploads of this host that nobody will go on with: their file is gone, or they are a week old. Gives
+    /// their keys.
+    ///
+    /// # Errors
+    /// When a journal cannot be read, or the store fails.
+    pub async fn sweep(&self) -> Result<Vec<String>, StoreError> {
+        match &self.place {
+            Backend::Local(_) => Ok(Vec::new()),
+            Backend::S3(s3) => s3.sweep(&self.uploads).await,
         }
     }
 }
