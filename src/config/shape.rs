@@ -253,6 +253,10 @@ pub struct BackupSection {
     pub verify: Option<Level>,
     /// What becomes of a set whose drill could not run. Default: `"fail"`.
     pub if_unverifiable: Option<IfUnverifiable>,
+    /// The stores that get a copy of every set, each a `[store.NAME]` of `maint.toml`. Earlier sets of the series that lack
+    /// one get theirs too.
+    #[serde(default)]
+    pub stores: Vec<String>,
 }
 
 /// `[[step]]`: one step.
