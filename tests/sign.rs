@@ -128,7 +128,7 @@ fn without_a_trust_anchor_the_report_says_what_was_not_checked() {
 #[test]
 fn a_key_that_cannot_sign_is_refused_before_anything_is_captured() {
     let stage = Stage::new();
-    let mut refused = |name: &str, says: &str| {
+    let refused = |name: &str, says: &str| {
         let config = format!("stack = \"test\"\nstate_dir = \"state\"\n[sign]\nkey_file = {name:?}\n");
         stage.project.write("maint.toml", &config);
         let ended = stage.project.maint(&["run", "all"]).code(2);
