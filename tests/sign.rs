@@ -83,6 +83,14 @@ fn a_changed_an_unknown_and_a_missing_signature_are_findings() {
         agree(&set);
         refuses(&stage, &set, "its signature cannot be read");
     }
+    fs::write(&signature, "x".repeat(1 << 17)).unwrap();
+    agree(&set);
+    let ended = stage.verify(&set, &["--json"]);
+    assert!(
+        ended.stdout.contains("\"verdict\": \"unreadable\"") && ended.stdout.contains("longer than"),
+        "{}",
+        ended.stdout
+    );
     fs::remove_file(&signature).unwrap();
     refuses(&stage, &set, "✗ manifest.json.sig: is missing");
     refuses(&stage, &set, "✗ manifest.json: is not signed");
