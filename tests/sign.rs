@@ -243,4 +243,10 @@ fn what_nobody_trusted_signed_is_restored_only_when_told_so() {
     assert!(ended.stderr.contains("--untrusted") && !stage.project.at("second").exists());
     restore(&to("second"), &["--untrusted"]).code(0);
     assert!(stage.project.at("second").exists());
+    // Where there is no configuration any more, a set comes back all the same.
+    fs::remove_file(stage.project.at("maint.toml")).unwrap();
+    let ended = restore(&to("third"), &[]).code(0);
+    assert!(ended.stderr.contains("whose key signed the set is not checked"), "{}", ended.stderr);
+    edit(&set, "\"stack\": \"test\"", "\"stack\": \"TEST\"");
+    restore(&to("fourth"), &[]).code(3);
 }
