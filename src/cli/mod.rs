@@ -77,7 +77,7 @@ enum Command {
     Backups(backups::Backups),
     Verify(verify::Verify),
     Upload(upload::Upload),
-    Restore(restore::Restore),
+    Restore(Box<restore::Restore>),
     Generate(generate::Generate),
     #[command(hide = true, name = "__guard")]
     Guard(guard::Guard),

@@ -203,18 +203,16 @@ fn signed(
             signature
         }
         Err(error) => {
-            findings.push(Finding {
-                file: MANIFEST_SIGNATURE_FILE.into(),
-                problem: chain(&error),
-                unknown: true,
-                hint: error.hint(),
-            });
-            return (own, Signature::Unsigned);
+            let (file, problem) = (MANIFEST_SIGNATURE_FILE.to_owned(), chain(&error));
+            findings.push(Finding { file, problem: problem.clone(), unknown: true, hint: error.hint() });
+            return (own, Signature::Unreadable { problem });
         }
     };
     let hint = match &signature {
-        Signature::Missing => "it was made before [sign] was configured, or somebody took the signature away: maint audit \
-                               tells whether a later, signed set of its series vouches for it",
+        Signature::Missing => {
+            "it was made before [sign] was configured, or somebody took the signature away: maint audit \
+                               tells whether a later, signed set of its series vouches for it"
+        }
         Signature::Untrusted { .. } => "find out whose key that is before you add it to the trust anchor",
         _ => "compare the set with another copy",
     };
