@@ -137,7 +137,7 @@ impl Fetched {
             .filter(|copied| of(copied))
             .flat_map(|copied| [copied.plain.file.as_str(), copied.stored().file.as_str()])
             .collect();
-        self.findings.iter().partition(|finding| names.contains(&finding.file.as_str()))
+        self.findings.iter().partition(|f| names.contains(&f.file.as_str()) || wanted(manifest, &f.file))
     }
 
     /// Adds what is wrong with the copy to what is wrong with the set in it: of one file, what the copy's finding says.
@@ -173,13 +173,8 @@ pub async fn fetch(
     if let Some(signature) = &opened.signature {
         files::write_atomic(&dir.join(MANIFEST_SIGNATURE_FILE), signature)?;
     }
-    let files: Vec<CopiedFile> = opened
-        .list
-        .files
-        .iter()
-        .filter(|f| wanted(&opened.sealed.manifest, &f.plain.file))
-        .cloned()
-        .collect();
+    let files: Vec<CopiedFile> =
+        opened.list.files.iter().filter(|f| wanted(&opened.sealed.manifest, &f.plain.file)).cloned().collect();
     check_space(&dir, &files)?;
     let total = files.iter().map(|f| f.stored().bytes).sum();
     let mut fetching =

@@ -19,6 +19,7 @@ use crate::{
         failure::chain,
         ids::StepId,
         manifest::Level,
+        store::Overwrites,
         units::{ByteSize, Elapsed, count},
     },
 };
@@ -112,6 +113,9 @@ impl Upload {
             println!("{} {store}: {set} sent: {holds}{for_whom} ({})", output::good("✓"), Elapsed(took));
         } else {
             println!("{} {store}: has {set} already, whole: {holds}{for_whom}", output::good("✓"));
+        }
+        if uploaded.overwrites == Overwrites::Accepted {
+            println!("  {store} lets a key be written twice: that nothing is overwritten is maint's doing alone");
         }
         Ok(())
     }

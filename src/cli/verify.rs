@@ -123,7 +123,8 @@ impl Verify {
         progress.finish();
         let (bytes, findings) = compared?;
         if self.json {
-            let report = serde_json::json!({ "copy": copy.shown(), "opened": false, "bytes": bytes, "findings": findings });
+            let report =
+                serde_json::json!({ "copy": copy.shown(), "opened": false, "bytes": bytes, "findings": findings });
             println!("{report:#}");
         } else {
             println!("{}: reading what lies there", copy.shown());
@@ -137,7 +138,11 @@ impl Verify {
         }
         if !self.json {
             let verdict = if findings.is_empty() { "it is as it was sent" } else { "not all of it could be read" };
-            println!("{}: {}; {verdict}, but what it holds was not checked", output::warn("not verified"), ByteSize(bytes));
+            println!(
+                "{}: {}; {verdict}, but what it holds was not checked",
+                output::warn("not verified"),
+                ByteSize(bytes)
+            );
             println!("hint: it is encrypted; name the file with the secret key: --identity FILE");
         }
         Ok(Exit::Unverifiable)

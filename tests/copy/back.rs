@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
-use super::{Kind, KeyPair, Stage, flip, names, postgres::Cluster, project::Project};
+use super::{KeyPair, Kind, Stage, flip, names, postgres::Cluster, project::Project};
 
 #[test]
 fn a_copy_is_fetched_opened_and_verified() {
@@ -48,7 +48,10 @@ fn one_flipped_byte_in_any_object_is_named() {
                 stage.verify(&[]).code(3);
             }
             let plain = name.trim_end_matches(".age");
-            assert!(words || ["manifest.json", "copy.json", "SHA256SUMS"].contains(&plain) || said.contains(plain), "{name}: {said}");
+            assert!(
+                words || ["manifest.json", "copy.json", "SHA256SUMS"].contains(&plain) || said.contains(plain),
+                "{name}: {said}"
+            );
             flip(&stage.copy_dir().join(&name));
         }
     }

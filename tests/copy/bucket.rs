@@ -2,7 +2,11 @@
 
 use std::fs;
 
-use super::{KeyPair, bucket::{BUCKET, Server}, project::Project};
+use super::{
+    KeyPair,
+    bucket::{BUCKET, Server},
+    project::Project,
+};
 
 fn project(server: &Server, prefix: &str) -> Project {
     let [_, (_, secret), ..] = server.environment();
@@ -30,7 +34,10 @@ fn a_job_sends_encrypted_copies_to_buckets_and_they_come_back() {
         let project = project(&server, &prefix);
         project.maint(&["run", "all"]).code(0);
         let keys = server.keys(&prefix);
-        assert!(keys.iter().any(|k| k.ends_with("/manifest.json")) && keys.iter().any(|k| k.ends_with(".age")), "{keys:?}");
+        assert!(
+            keys.iter().any(|k| k.ends_with("/manifest.json")) && keys.iter().any(|k| k.ends_with(".age")),
+            "{keys:?}"
+        );
         assert!(server.open_uploads(&prefix).is_empty());
         let key = KeyPair::shared().file();
         let copy = ["--store", "offsite", "--identity", key.to_str().unwrap()];

@@ -1,13 +1,8 @@
 //! `maint upload`: what is sent, when nothing is, and how it goes on.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    process::Command,
-    time::Duration,
-};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command, time::Duration};
 
-use super::{Kind, KeyPair, Stage, contents, flip, names, project::Ended, run};
+use super::{KeyPair, Kind, Stage, contents, flip, names, project::Ended, run};
 
 #[test]
 fn a_plain_copy_is_the_set_and_its_list() {
@@ -19,7 +14,10 @@ fn a_plain_copy_is_the_set_and_its_list() {
     let (set, mut copy) = (contents(&stage.set_dir()), contents(&stage.copy_dir()));
     let list: serde_json::Value = serde_json::from_slice(&copy.remove("copy.json").unwrap()).unwrap();
     assert_eq!(set, copy);
-    assert_eq!((&list["format"], &list["store"], &list["set"]), (&"maint-copy".into(), &"offsite".into(), &stage.set()[4..].into()));
+    assert_eq!(
+        (&list["format"], &list["store"], &list["set"]),
+        (&"maint-copy".into(), &"offsite".into(), &stage.set()[4..].into())
+    );
     assert_eq!(list["files"].as_array().unwrap().len(), set.len() - 1, "all but the manifest");
     run("sha256sum", &["--strict", "-c", "SHA256SUMS"], &stage.copy_dir());
     let records = names(&stage.project.at("backups/all/.records").join(&stage.set()[4..]));
@@ -167,7 +165,8 @@ fn one_upload_of_a_series_at_a_time() {
 fn killed_at_any_moment_it_ends_well_the_next_time() {
     for kind in [Kind::Plain, Kind::Encrypted] {
         let stage = Stage::new(kind);
-        let noise: Vec<u8> = (0..24_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
+        let noise: Vec<u8> =
+            (0..24_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
         fs::write(stage.project.at("tree/noise"), noise).unwrap();
         stage.run().code(0);
         for millis in [60, 150, 250, 400] {

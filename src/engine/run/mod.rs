@@ -248,7 +248,9 @@ impl Run<'_> {
                 let (of_copies, trouble) = self.upload(&set, deadline).await;
                 // Of two troubles the worse one is told; that the drill could not run stands in the set itself.
                 let trouble = match (shortfall, trouble) {
-                    (Some(a), Some(b)) => Some(if b.outcome == a.outcome.clone().worst(b.outcome.clone()) { b } else { a }),
+                    (Some(a), Some(b)) => {
+                        Some(if b.outcome == a.outcome.clone().worst(b.outcome.clone()) { b } else { a })
+                    }
                     (a, b) => a.or(b),
                 };
                 (trouble, Some(set), outcome.worst(of_copies))

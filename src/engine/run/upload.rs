@@ -61,7 +61,8 @@ impl Run<'_> {
     }
 
     async fn upload_to(&self, store: &str, place: usize, set: &Published, deadline: Instant) -> Sent {
-        let (number, id) = match self.stage(&format!("copy-{store}"), place, &format!("sends it to the store {store}")) {
+        let (number, id) = match self.stage(&format!("copy-{store}"), place, &format!("sends it to the store {store}"))
+        {
             Ok(stage) => stage,
             Err(trouble) => return Sent::trouble(trouble),
         };
