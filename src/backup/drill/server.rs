@@ -36,6 +36,13 @@ pub(super) struct Group<'a> {
     databases: Vec<(&'a Artifact, &'a PostgresFacts)>,
 }
 
+impl Group<'_> {
+    /// What the restored databases take.
+    pub(super) fn bytes(&self) -> u64 {
+        self.databases.iter().map(|(artifact, facts)| facts.database_bytes.max(artifact.plain_bytes)).sum()
+    }
+}
+
 /// The artifacts of each server, told apart by their system identifier.
 pub(super) fn groups(artifacts: &[Artifact]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
@@ -103,10 +110,9 @@ async fn need(group: &Group<'_>, progress: &Progress<'_>) -> Result<Need, DrillE
     }
     let libraries = group.databases.iter().map(|(_, facts)| &facts.server.preload).chain([&group.facts.preload]);
     let preload: BTreeSet<&String> = libraries.flatten().filter(|library| extensions.contains(*library)).collect();
-    let bytes = group.databases.iter().map(|(artifact, facts)| facts.database_bytes.max(artifact.plain_bytes)).sum();
     Ok(Need {
         version_num: version_num(&group.facts.version),
-        bytes,
+        bytes: group.bytes(),
         preload: preload.into_iter().cloned().collect(),
         image: image(group, progress).await,
         system_identifier: group.facts.system_identifier.clone(),
@@ -157,9 +163,12 @@ impl Server<'_> {
             },
             None => self.roles(group, &session, progress).await?,
         }
-        for (artifact, facts) in &group.databases {
-            if let Err(error) = self.database(artifact, facts, (&session, tablespaces), progress).await {
-                refused(artifact, error, progress)?;
+        for (number, (artifact, facts)) in group.databases.iter().enumerate() {
+            match self.database(artifact, facts, (&session, tablespaces), progress).await {
+                // The last one goes with its server.
+                Ok(_) if self.is_throwaway() && number + 1 == group.databases.len() => {}
+                Ok(name) => discard(&name, &session).await?,
+                Err(error) => refused(artifact, error, progress)?,
             }
         }
         session.close().await;
@@ -174,8 +183,20 @@ impl Server<'_> {
     /// In a throwaway, the superuser from birth stands for the source's.
     fn alias(&self) -> Option<RoleAlias> {
         let to = self.facts.bootstrap_superuser.clone();
-        let throwaway = !matches!(self.place.kind(), Kind::Server(_));
-        throwaway.then(|| RoleAlias { from: self.place.server("template1").user, to })
+        self.is_throwaway().then(|| RoleAlias { from: self.place.server("template1").user, to })
+    }
+
+    /// How long values are packed inside the server is nobody's to compare, and its own way costs most.
+    async fn faster_toast(&self, session: &Session) -> Result<Option<(String, String)>, DrillError> {
+        const NAME: &str = "default_toast_compression";
+        const KNOWN: &str = "SELECT EXISTS (SELECT FROM pg_settings WHERE name = $1 AND 'lz4' = ANY (enumvals))";
+        let known: bool = session.one("looking for lz4", KNOWN, &[&NAME]).await?.get(0);
+        Ok(known.then(|| (NAME.to_owned(), "lz4".to_owned())))
+    }
+
+    /// Whether the server and everything in it is gone after the drill.
+    fn is_throwaway(&self) -> bool {
+        !matches!(self.place.kind(), Kind::Server(_))
     }
 
     /// Restores roles and tablespaces and compares them; gives whether tablespaces are there.
@@ -186,7 +207,7 @@ impl Server<'_> {
         progress: &mut Progress<'_>,
     ) -> Result<bool, DrillError> {
         let begun = clock::monotonic();
-        let shared = matches!(self.place.kind(), Kind::Server(_));
+        let shared = !self.is_throwaway();
         let options = GlobalsOptions {
             bootstrap_superuser: &self.facts.bootstrap_superuser,
             existing: if shared { Existing::Keep } else { Existing::Refuse },
@@ -235,12 +256,13 @@ impl Server<'_> {
         facts: &PostgresFacts,
         (session, tablespaces): (&Session, bool),
         progress: &mut Progress<'_>,
-    ) -> Result<(), DrillError> {
+    ) -> Result<String, DrillError> {
         let request = progress.request;
         let name = self.make(facts, session, tablespaces).await?;
         let begun = clock::monotonic();
         let server = self.place.server(&name);
-        let settings: Vec<_> = facts.session_settings.clone().into_iter().collect();
+        let mut settings: Vec<_> = facts.session_settings.clone().into_iter().collect();
+        settings.extend(self.faster_toast(session).await?);
         let jobs = request.settings.jobs.and_then(|jobs| usize::try_from(jobs).ok()).unwrap_or_else(host::cores);
         let options = LoadOptions {
             server: &server,
@@ -271,16 +293,12 @@ impl Server<'_> {
         describe(&mut restored, &rows, &objects, artifact);
         progress.differs(artifact, rows.differences.into_iter().chain(objects.differences).collect());
         progress.drill.restored.push(restored);
-        // A template cannot be dropped.
-        let keep_no_template = format!("ALTER DATABASE {} IS_TEMPLATE false", quoted(&name));
-        session.batch("dropping the copy", &keep_no_template).await?;
-        let drop_it = format!("DROP DATABASE {} WITH (FORCE)", quoted(&name));
-        Ok(session.batch("dropping the copy", &drop_it).await?)
+        Ok(name)
     }
 
     /// Makes the empty database; gives its name, which on a shared server is one that nobody has.
     async fn make(&self, facts: &PostgresFacts, session: &Session, tablespaces: bool) -> Result<String, DrillError> {
-        let shared = matches!(self.place.kind(), Kind::Server(_));
+        let shared = !self.is_throwaway();
         // The session needs its own database.
         let taken = shared || facts.database == session.database();
         let name = if taken { format!("maint_drill_{}", clock::run_id().0.simple()) } else { facts.database.clone() };
@@ -294,6 +312,15 @@ impl Server<'_> {
             .map_err(|source| DrillError::Create { database: facts.database.clone(), source: Box::new(source) })?;
         Ok(name)
     }
+}
+
+/// Drops a restored database.
+async fn discard(name: &str, session: &Session) -> Result<(), DrillError> {
+    // A template cannot be dropped.
+    let keep_no_template = format!("ALTER DATABASE {} IS_TEMPLATE false", quoted(name));
+    session.batch("dropping the copy", &keep_no_template).await?;
+    let drop_it = format!("DROP DATABASE {} WITH (FORCE)", quoted(name));
+    Ok(session.batch("dropping the copy", &drop_it).await?)
 }
 
 fn files(dir: &Path, artifact: &Artifact) -> DumpFiles {

@@ -66,12 +66,14 @@ pub struct TreeOptions {
     pub owners: bool,
     /// Paths in the archive, or glob patterns as `exclude` has them; a directory brings what is in it. Empty: everything.
     pub paths: Vec<PathBytes>,
+    /// Whether all of it is on the disk in the end; a copy that is thrown away need not be.
+    pub durable: bool,
 }
 
 impl Default for TreeOptions {
     /// Everything but devices; owners where the user may.
     fn default() -> Self {
-        Self { devices: false, owners: host::is_root(), paths: Vec::new() }
+        Self { devices: false, owners: host::is_root(), paths: Vec::new(), durable: true }
     }
 }
 
@@ -211,6 +213,9 @@ impl Run<'_> {
             self.parts(&mut planter, frames)?
         };
         planter.settle()?;
+        if self.options.durable {
+            planter.sync()?;
+        }
         stage.publish(|handle| planter.set_root(handle))?;
         Ok((restored, planter.into_skipped()))
     }
