@@ -12,5 +12,6 @@ pub mod outcome;
 pub mod period;
 pub mod schedule;
 pub mod secret;
+pub mod shell;
 pub mod stack;
 pub mod units;

@@ -271,6 +271,7 @@ impl Server<'_> {
             jobs,
             tablespaces,
             settings: &settings,
+            only: None,
         };
         let files = files(request.dir, artifact);
         let tell = |doing: &'static str| {

@@ -92,6 +92,8 @@ pub struct Plan {
     pub needed: u64,
     /// Bytes that are free where they would be written.
     pub free: u64,
+    /// A directory there.
+    pub on: PathBuf,
 }
 
 /// How much was planted.
@@ -129,12 +131,13 @@ pub fn plan(
     cancel: &CancellationToken,
 ) -> Result<Plan, RestoreError> {
     let (_, survey) = prepare(archive, options, cancel)?;
-    let free = files::free_space(&stage::filled(into)?)?;
+    let on = stage::filled(into)?;
+    let free = files::free_space(&on)?;
     let Survey { entries, files, devices, bytes, needed, .. } = survey;
-    Ok(Plan { entries, files, devices, bytes, needed, free })
+    Ok(Plan { entries, files, devices, bytes, needed, free, on })
 }
 
-fn prepare(
+pub(super) fn prepare(
     archive: &TreeFiles,
     options: &TreeOptions,
     cancel: &CancellationToken,
