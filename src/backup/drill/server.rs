@@ -133,6 +133,15 @@ async fn read(contents: std::path::PathBuf) -> Result<Expected, DrillError> {
     Ok(read.map_err(|_| DrillError::Panicked { task: "the reader of a contents list" })??)
 }
 
+/// What came of a server's globals.
+#[derive(Debug, Clone, Copy, Default)]
+struct Globals {
+    /// Whether all of them are there.
+    complete: bool,
+    /// Whether the source's tablespaces are.
+    tablespaces: bool,
+}
+
 /// A throwaway that stands for a server of the set.
 struct Server<'a> {
     place: &'a Place,
@@ -155,14 +164,18 @@ impl Server<'_> {
             version: state.version,
             start_millis,
         });
-        let mut tablespaces = false;
-        match group.globals {
-            Some(artifact) => match self.globals(artifact, &session, progress).await {
-                Ok(there) => tablespaces = there,
-                Err(error) => return refused(artifact, error, progress),
-            },
-            None => self.roles(group, &session, progress).await?,
+        let mut globals = Globals::default();
+        if let Some(artifact) = group.globals {
+            match self.globals(artifact, &session, progress).await {
+                Ok(loaded) => globals = loaded,
+                // What its databases have otherwise is named all the same.
+                Err(error) => refused(artifact, error, progress)?,
+            }
         }
+        if !globals.complete {
+            self.roles(group, &session, progress).await?;
+        }
+        let tablespaces = globals.tablespaces;
         for (number, (artifact, facts)) in group.databases.iter().enumerate() {
             match self.database(artifact, facts, (&session, tablespaces), progress).await {
                 // The last one goes with its server.
@@ -199,22 +212,25 @@ impl Server<'_> {
         !matches!(self.place.kind(), Kind::Server(_))
     }
 
-    /// Restores roles and tablespaces and compares them; gives whether tablespaces are there.
+    /// Restores roles and tablespaces and compares them.
     async fn globals(
         &self,
         artifact: &Artifact,
         session: &Session,
         progress: &mut Progress<'_>,
-    ) -> Result<bool, DrillError> {
+    ) -> Result<Globals, DrillError> {
         let begun = clock::monotonic();
         let shared = !self.is_throwaway();
         let options = GlobalsOptions {
             bootstrap_superuser: &self.facts.bootstrap_superuser,
             existing: if shared { Existing::Keep } else { Existing::Refuse },
             tablespaces: Tablespaces::InPlace,
+            go_on: true,
         };
         let files = files(progress.request.dir, artifact);
         let loaded = load::globals(session, &files, &options).await.map_err(load_error)?;
+        let globals = Globals { complete: loaded.refused.is_empty(), tablespaces: loaded.tablespaces };
+        progress.differs(artifact, loaded.refused);
         for companion in artifact.companions.iter().filter(|_| !shared) {
             let path = progress.request.dir.join(&companion.file);
             load::properties(session, &path, "").await.map_err(load_error)?;
@@ -233,10 +249,11 @@ impl Server<'_> {
         }
         restored.compare_millis = millis(begun);
         progress.drill.restored.push(restored);
-        Ok(loaded.tablespaces)
+        Ok(globals)
     }
 
-    /// The set has no globals: its roles are made by name, so that owners and privileges can be restored.
+    /// The set has no globals, or some of them were refused: the roles that are not there are made by name, so that owners
+    /// and privileges can be restored.
     async fn roles(&self, group: &Group<'_>, session: &Session, progress: &Progress<'_>) -> Result<(), DrillError> {
         for (artifact, _) in &group.databases {
             for name in read(progress.request.dir.join(&artifact.contents.file)).await?.roles {

@@ -27,6 +27,8 @@ pub enum Kind {
     CreateTablespace { name: String, before_location: usize },
     /// Something else about a tablespace.
     AboutTablespace,
+    /// `GRANT … TO … GRANTED BY`, one role to another; the text up to the name of the role that granted it.
+    Membership { grantor: String, before_grantor: usize },
     /// Anything else.
     Other,
 }
@@ -51,6 +53,7 @@ pub fn of(text: &[u8]) -> Kind {
         .or_else(|| large_object(text))
         .or_else(|| role(text))
         .or_else(|| tablespace(text))
+        .or_else(|| membership(text))
         .unwrap_or(Kind::Other)
 }
 
@@ -153,6 +156,25 @@ fn tablespace(text: &[u8]) -> Option<Kind> {
     Some(Kind::CreateTablespace { name, before_location: text.len() - tokens.0.len() })
 }
 
+fn membership(text: &[u8]) -> Option<Kind> {
+    let mut tokens = Tokens(text);
+    tokens.exactly(b"GRANT ")?;
+    tokens.name()?;
+    tokens.exactly(b"TO ")?;
+    tokens.name()?;
+    if tokens.exactly(b"WITH ").is_some() {
+        // Options are plain words; so nothing in them is quoted.
+        let end = memchr::memmem::find(tokens.0, b"GRANTED BY ")?;
+        let options = &tokens.0[..end];
+        options.iter().all(|b| b.is_ascii_uppercase() || matches!(b, b' ' | b',')).then_some(())?;
+        tokens.0 = &tokens.0[end..];
+    }
+    tokens.exactly(b"GRANTED BY ")?;
+    let before_grantor = text.len() - tokens.0.len();
+    let grantor = tokens.name()?;
+    tokens.0.is_empty().then_some(Kind::Membership { grantor, before_grantor })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,9 +216,25 @@ mod tests {
             ("ALTER ROLE app WITH NOSUPERUSER", Kind::AlterRole("app".into())),
             ("ALTER ROLE ALL SET x TO 'y'", Kind::AlterRole("all".into())),
             ("GRANT ALL ON TABLESPACE t TO x", Kind::AboutTablespace),
+            ("GRANT SET ON PARAMETER work_mem TO x", Kind::Other),
+            ("GRANT a TO b", Kind::Other),
             ("CREATE VIEW a AS SELECT 'CREATE INDEX i ON a.b USING '", Kind::Other),
         ] {
             assert_eq!(of(text.as_bytes()), kind, "{text}");
+        }
+        for (text, by, before) in [
+            ("GRANT a TO b GRANTED BY postgres", "postgres", "GRANT a TO b GRANTED BY "),
+            (
+                "GRANT \"GRANTED BY x\" TO \"b c\" WITH ADMIN OPTION, INHERIT FALSE GRANTED BY \"o p\"",
+                "o p",
+                "GRANT \"GRANTED BY x\" TO \"b c\" WITH ADMIN OPTION, INHERIT FALSE GRANTED BY ",
+            ),
+        ] {
+            assert_eq!(
+                of(text.as_bytes()),
+                Kind::Membership { grantor: by.into(), before_grantor: before.len() },
+                "{text}"
+            );
         }
         let text = b"CREATE TABLESPACE \"f LOCATION 's\" OWNER app LOCATION '/a'";
         let Kind::CreateTablespace { name, before_location } = of(text) else { panic!() };

@@ -37,8 +37,8 @@ use crate::{
 pub const FLOOR: u64 = 256 << 20;
 /// What an empty server and its write-ahead log take.
 const EMPTY_SERVER: u64 = 128 << 20;
-/// How often the free space is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the free space is looked at: no disk fills the floor meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What a drill needs.
 #[derive(Debug, Clone, Default)]

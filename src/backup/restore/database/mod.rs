@@ -220,6 +220,7 @@ async fn roles(request: &DatabaseRequest<'_>, session: &Session) -> Result<Vec<S
         bootstrap_superuser: &request.facts.server.bootstrap_superuser,
         existing: Existing::Keep,
         tablespaces: Tablespaces::LeaveOut,
+        go_on: false,
     };
     Ok(load::globals(session, &files, &options).await?.created)
 }
