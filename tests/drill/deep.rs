@@ -9,9 +9,9 @@ use super::{
     project::{Ended, Project, names},
 };
 
-const DEPTH: u32 = 1500;
+const DEPTH: u32 = 700;
 /// As many files as maint may have open.
-const OPEN: u32 = 200;
+const OPEN: u32 = 128;
 
 /// Directories in directories; in each a name that is stored on the way back up, and at the bottom a file. Their path is
 /// longer than the kernel takes at once.
@@ -63,7 +63,7 @@ fn a_tree_may_be_deeper_than_files_may_be_open() {
     with_few_files(&project, &["run", "all"]).code(0);
     let set = project.at("backups").join(&project.sets()[0]);
     let drill = manifest(&set)["verification"]["drill"]["restored"].to_string();
-    assert!(drill.contains("extracted 3 001 entries") && drill.contains("content of 1 500 files read back"), "{drill}");
+    assert!(drill.contains("extracted 1 401 entries") && drill.contains("content of 700 files read back"), "{drill}");
     assert_eq!(names(&project.at("state/drill")), Vec::<String>::new(), "nothing of the drill stays");
     let into = format!("dir:{}", project.at("back").display());
     with_few_files(&project, &["restore", set.to_str().unwrap(), "--into", &into]).code(0);

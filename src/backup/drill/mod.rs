@@ -6,6 +6,7 @@
 //! only way to the level `drill`.
 
 mod error;
+mod group;
 pub mod place;
 mod server;
 mod trees;
@@ -98,7 +99,7 @@ async fn carry_out(
     let begun = clock::monotonic();
     let stop = cancel.child_token();
     let aside = events.aside();
-    let groups = server::groups(request.artifacts);
+    let groups = group::groups(request.artifacts);
     let new = |events| Progress { request, cancel: &stop, events, drill: Drill::default(), differences: Vec::new() };
     let (mut servers, mut trees) = (new(events), new(if groups.is_empty() { events } else { &aside }));
     let together = place::has_room(request.settings, most_bytes(&groups, request.artifacts))?;
@@ -130,16 +131,16 @@ async fn carry_out(
 }
 
 /// What the largest server and the largest tree take together, at most.
-fn most_bytes(groups: &[server::Group<'_>], artifacts: &[Artifact]) -> u64 {
+fn most_bytes(groups: &[group::Group<'_>], artifacts: &[Artifact]) -> u64 {
     let trees = artifacts.iter().filter(|a| is_tree(a)).map(|a| a.plain_bytes).max().unwrap_or(0);
-    groups.iter().map(server::Group::bytes).max().unwrap_or(0).saturating_add(trees)
+    groups.iter().map(group::Group::bytes).max().unwrap_or(0).saturating_add(trees)
 }
 
 fn is_tree(artifact: &Artifact) -> bool {
     matches!(artifact.source, Source::Files { .. } | Source::Volume { .. })
 }
 
-async fn all_servers(groups: &[server::Group<'_>], progress: &mut Progress<'_>) -> Result<(), DrillError> {
+async fn all_servers(groups: &[group::Group<'_>], progress: &mut Progress<'_>) -> Result<(), DrillError> {
     for group in groups {
         server::drill(group, progress).await?;
     }

@@ -1,83 +1,39 @@
 //! One server of a set: a throwaway in its place, its roles, then its databases, each restored and compared.
 
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
 use super::{
-    DrillError, Progress, millis,
-    place::{Kind, Need, Place},
+    DrillError, Progress,
+    group::{Group, read},
+    millis,
+    place::{Kind, Place},
 };
 use crate::{
     adapters::{
-        clock,
-        docker::Docker,
-        host,
+        clock, host,
         postgres::{Session, inventory::RoleAlias},
     },
     backup::{
         create_database,
         load::{self, DumpFiles, Existing, GlobalsOptions, LoadError, LoadOptions, Tablespaces},
-        objects::{self, Expected},
+        objects,
     },
     model::{
         contents::quoted,
         drill::{DrillServer, Restored},
         failure::{Class, Diagnose},
-        manifest::{Artifact, PostgresFacts, ServerFacts, Source},
-        stack::PostgresAddress,
+        manifest::{Artifact, PostgresFacts, ServerFacts},
         units::count,
     },
     stream::StreamError,
 };
-
-/// What a set has of one server.
-pub(super) struct Group<'a> {
-    facts: &'a ServerFacts,
-    globals: Option<&'a Artifact>,
-    databases: Vec<(&'a Artifact, &'a PostgresFacts)>,
-}
-
-impl Group<'_> {
-    /// What the restored databases take.
-    pub(super) fn bytes(&self) -> u64 {
-        self.databases.iter().map(|(artifact, facts)| facts.database_bytes.max(artifact.plain_bytes)).sum()
-    }
-}
-
-/// The artifacts of each server, told apart by their system identifier.
-pub(super) fn groups(artifacts: &[Artifact]) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group<'_>> = Vec::new();
-    for artifact in artifacts {
-        let (facts, database) = match &artifact.source {
-            Source::PostgresDatabase(facts) => (&facts.server, Some(facts)),
-            Source::PostgresServer(facts) => (facts, None),
-            Source::Files { .. } | Source::Volume { .. } => continue,
-        };
-        let found = groups.iter().position(|g| g.facts.system_identifier == facts.system_identifier);
-        let at = found.unwrap_or_else(|| {
-            groups.push(Group { facts, globals: None, databases: Vec::new() });
-            groups.len() - 1
-        });
-        match database {
-            Some(facts) => groups[at].databases.push((artifact, facts)),
-            None => groups[at].globals = Some(artifact),
-        }
-    }
-    groups
-}
-
-/// `server_version_num` of a version as the server tells it; a version in development has no minor.
-fn version_num(version: &str) -> u32 {
-    let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
-    let (major, minor) = version.split_once('.').unwrap_or((version, ""));
-    number(major) * 10_000 + number(minor)
-}
 
 /// Restores and compares everything of a server; the throwaway is gone afterwards, whatever happened.
 ///
 /// # Errors
 /// When it could not be done; differences are added to the progress.
 pub(super) async fn drill(group: &Group<'_>, progress: &mut Progress<'_>) -> Result<(), DrillError> {
-    let need = need(group, progress).await?;
+    let need = group.need(progress).await?;
     let begun = clock::monotonic();
     let request = progress.request;
     progress.events.progress(0, None, format!("starting a throwaway PostgreSQL for {}", group.facts.server));
@@ -100,37 +56,6 @@ pub(super) async fn drill(group: &Group<'_>, progress: &mut Progress<'_>) -> Res
     };
     place.strike().await;
     ended
-}
-
-async fn need(group: &Group<'_>, progress: &Progress<'_>) -> Result<Need, DrillError> {
-    let mut extensions = BTreeSet::new();
-    for (artifact, _) in &group.databases {
-        let expected = read(progress.request.dir.join(&artifact.contents.file)).await?;
-        extensions.extend(expected.extensions);
-    }
-    let libraries = group.databases.iter().map(|(_, facts)| &facts.server.preload).chain([&group.facts.preload]);
-    let preload: BTreeSet<&String> = libraries.flatten().filter(|library| extensions.contains(*library)).collect();
-    Ok(Need {
-        version_num: version_num(&group.facts.version),
-        bytes: group.bytes(),
-        preload: preload.into_iter().cloned().collect(),
-        image: image(group, progress).await,
-        system_identifier: group.facts.system_identifier.clone(),
-    })
-}
-
-/// The image that the source runs, where it runs in a container of this host. Not to find it is no reason not to drill.
-async fn image(group: &Group<'_>, progress: &Progress<'_>) -> Option<String> {
-    let server = progress.request.servers.get(&group.facts.server)?;
-    let PostgresAddress::Container { name, .. } = &server.address else { return None };
-    let docker = Docker::connect(&progress.request.docker.host).await.ok()?;
-    docker.image_of(name).await.ok()
-}
-
-/// Reads what the source said of itself, where blocking is allowed.
-async fn read(contents: std::path::PathBuf) -> Result<Expected, DrillError> {
-    let read = tokio::task::spawn_blocking(move || Expected::read(&contents)).await;
-    Ok(read.map_err(|_| DrillError::Panicked { task: "the reader of a contents list" })??)
 }
 
 /// What came of a server's globals.
@@ -388,16 +313,5 @@ fn describe(restored: &mut Restored, rows: &load::Compared, objects: &objects::C
     not_compared.extend(objects.not_compared.iter().cloned());
     if artifact.counts.counted_at_source.is_none() {
         not_compared.push("rows with the server's own count: it was not asked (count_rows = false)".into());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_become_numbers() {
-        assert_eq!(version_num("15.18 (Debian 15.18-0+deb12u1)"), 150_018);
-        assert_eq!(version_num("19devel"), 190_000);
     }
 }
