@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use crate::{
     model::{
         contents::Codec,
-        manifest::{Artifact, Manifest, Source},
+        manifest::{Artifact, MANIFEST_FILE, MANIFEST_SIGNATURE_FILE, Manifest, Source},
         shell::{self, word},
+        signature::Namespace,
         units::{ByteSize, count},
     },
     stream::tar::gnu_tar_options,
@@ -21,7 +22,7 @@ fn unpack(artifact: &Artifact) -> String {
 }
 
 /// Writing to a String cannot fail, so results of `writeln!` are dropped throughout.
-pub(super) fn render(manifest: &Manifest) -> String {
+pub(super) fn render(manifest: &Manifest, signed: bool) -> String {
     let mut text = String::new();
     let started = manifest.run.started.format("%Y-%m-%d %H:%M:%S UTC");
     let _ = writeln!(
@@ -49,15 +50,10 @@ pub(super) fn render(manifest: &Manifest) -> String {
     if let Some(reason) = &manifest.verification.shortfall {
         let _ = writeln!(text, "It was not restored before it was published, though its job asks for it: {reason}.\n");
     }
-    let _ = writeln!(text, "## 1. Is it whole?\n\n```\nsha256sum -c SHA256SUMS");
-    for artifact in &manifest.artifacts {
-        let test = match artifact.codec {
-            Codec::Zstd => "zstd -t",
-            Codec::Gzip => "gunzip -t",
-        };
-        let _ = writeln!(text, "{test} {}", word(&artifact.packed.file));
+    whole(&mut text, manifest);
+    if signed {
+        signature(&mut text);
     }
-    text.push_str("```\n");
     let mut number = 2;
     let postgres =
         manifest.artifacts.iter().any(|a| matches!(a.source, Source::PostgresDatabase(_) | Source::PostgresServer(_)));
@@ -80,6 +76,33 @@ pub(super) fn render(manifest: &Manifest) -> String {
         number += 1;
     }
     text
+}
+
+fn whole(text: &mut String, manifest: &Manifest) {
+    let _ = writeln!(text, "## 1. Is it whole?\n\n```\nsha256sum -c SHA256SUMS");
+    for artifact in &manifest.artifacts {
+        let test = match artifact.codec {
+            Codec::Zstd => "zstd -t",
+            Codec::Gzip => "gunzip -t",
+        };
+        let _ = writeln!(text, "{test} {}", word(&artifact.packed.file));
+    }
+    text.push_str("```\n");
+}
+
+/// SHA256SUMS is not signed; the manifest is, and has the same digests.
+fn signature(text: &mut String) {
+    let _ = writeln!(
+        text,
+        "\nWho made it? `{MANIFEST_FILE}` is signed. `allowed_signers` is a file with the name and the public key of whoever \
+         may sign\n(`NAME ssh-ed25519 AAAA…`); take it from where this host cannot write. Then the files against what was \
+         signed:\n\n\
+         ```\n\
+         NAME=$(ssh-keygen -Y find-principals -f allowed_signers -s {MANIFEST_SIGNATURE_FILE} | head -n 1)\n\
+         ssh-keygen -Y verify -f allowed_signers -I \"$NAME\" -n {} -s {MANIFEST_SIGNATURE_FILE} < {MANIFEST_FILE}\n\
+         jq -r '.files[] | \"\\(.sha256)  \\(.file)\"' {MANIFEST_FILE} | sha256sum -c\n```",
+        Namespace::Set.as_str(),
+    );
 }
 
 fn connection(text: &mut String, number: usize, manifest: &Manifest) {

@@ -21,8 +21,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure, Global, output, set_arg};
 use crate::{
-    adapters::files::FileError,
-    backup::{records, verify::read_manifest},
+    adapters::{files::FileError, signature::Trust},
+    backup::{
+        records,
+        verify::{self, VerifyError},
+    },
+    config,
     engine::signal,
     model::{drill::Drill, event::StepEvents, ids::StepId, manifest::Manifest},
 };
@@ -85,6 +89,9 @@ pub struct Restore {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
+    /// Restore it though no key of the configured trust anchor signed it. A dump is a program: it can do what its role may
+    #[arg(long)]
+    untrusted: bool,
     #[command(flatten)]
     server: server::ServerArgs,
 }
@@ -115,9 +122,10 @@ impl Work<'_> {
 
 /// The newest drill: the last record's, else that of the set itself.
 fn newest_drill(set: &Path, manifest: &Manifest) -> Option<Drill> {
-    let recorded = records::drills(set).map(|(records, _)| records).unwrap_or_default();
-    let drills = recorded.into_iter().rev().map(|r| r.verification).chain([manifest.verification.clone()]);
-    drills.filter_map(|verification| verification.drill).next()
+    let found = records::place(set).and_then(|(series_dir, name)| records::read(&series_dir, &name, None));
+    let found = found.unwrap_or_default();
+    let recorded = found.drills().rev().map(|(_, verification)| verification);
+    recorded.chain([&manifest.verification]).find_map(|verification| verification.drill.clone())
 }
 
 fn millis(since: Instant) -> u64 {
@@ -128,7 +136,7 @@ impl Restore {
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
         self.check()?;
         let set = set_arg::find(&self.set, global)?;
-        let manifest = read_manifest(&set)?;
+        let manifest = self.believed(&set, global)?;
         let runtime = super::runtime()?;
         let cancel = CancellationToken::new();
         let _signals = signal::cancel_on_signals(&runtime, &cancel)?;
@@ -145,6 +153,29 @@ impl Restore {
         match ended.failure {
             Some(failure) => Err(failure),
             None => Ok(Exit::Ok),
+        }
+    }
+
+    /// The set's manifest; with a trust anchor in the configuration, only one that one of its keys signed.
+    fn believed(&self, set: &Path, global: &Global) -> Result<Manifest, Failure> {
+        let sealed = verify::open(set)?;
+        if self.untrusted {
+            return Ok(sealed.manifest);
+        }
+        // In an emergency a set must come back on a host whose configuration is gone or broken.
+        let trust = match config::load_if_any(global.config.as_deref()) {
+            Ok(config) => config.and_then(|c| c.stack.sign.trust.clone()).as_deref().map(Trust::load).transpose()?,
+            Err(error) => {
+                eprintln!(
+                    "whose key signed the set is not checked, for there is no configuration to say who may: {error}"
+                );
+                None
+            }
+        };
+        let signature = verify::read_signature(set).map_err(VerifyError::from)?;
+        match sealed.signature(signature.as_deref(), trust.as_ref()).problem() {
+            None => Ok(sealed.manifest),
+            Some(problem) => Err(VerifyError::NotBelieved { path: set.to_owned(), problem }.into()),
         }
     }
 

@@ -272,6 +272,7 @@ fn replace(command: &Restore, work: &Work<'_>) -> Result<Option<Replace>, Failur
         return Ok(Some(Replace::WithoutDump));
     }
     let config = config::load_if_any(work.global.config.as_deref())?;
+    let signer = if work.only_plan { None } else { super::super::signer(work.global)?.map(std::sync::Arc::new) };
     let (stack, secret) = match &config {
         // A plan makes nothing, not even the host's secret.
         Some(config) if !work.only_plan => {
@@ -293,5 +294,5 @@ fn replace(command: &Restore, work: &Work<'_>) -> Result<Option<Replace>, Failur
             ));
         }
     };
-    Ok(Some(Replace::Dump(DumpFirst { staging, dir, stack, host_secret: secret })))
+    Ok(Some(Replace::Dump(DumpFirst { staging, dir, stack, host_secret: secret, signer })))
 }

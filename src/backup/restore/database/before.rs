@@ -1,15 +1,18 @@
 //! What a database holds before another one takes its place: dumped, verified, and laid down like a set.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{DatabaseError, DatabaseRequest, Replace};
 use crate::{
-    adapters::{clock, host},
+    adapters::{clock, host, signature::Signer},
     backup::{
         publish::{self, Published},
-        seal::{self, SetFacts},
+        seal::{self, SealError, SetFacts},
         staging::{self, Staging},
         verify,
     },
@@ -41,6 +44,8 @@ pub struct DumpFirst {
     pub stack: String,
     /// The host's secret.
     pub host_secret: Secret,
+    /// Signs it, where the configuration has a key: or restoring it would be refused.
+    pub signer: Option<Arc<Signer>>,
 }
 
 /// Why a database was not dumped before it was to be replaced.
@@ -50,6 +55,8 @@ pub enum BeforeError {
     Dump(#[from] DumpError),
     #[error(transparent)]
     Stream(#[from] StreamError),
+    #[error(transparent)]
+    Seal(#[from] SealError),
     #[error(transparent)]
     Verify(#[from] verify::VerifyError),
     #[error("making a place for it in {}", dir.display())]
@@ -72,6 +79,7 @@ impl Diagnose for BeforeError {
         match self {
             Self::Dump(e) => e.hint(),
             Self::Stream(e) => e.hint(),
+            Self::Seal(e) => e.hint(),
             Self::Verify(e) => e.hint(),
             Self::Place { source, .. } => source.hint(),
             Self::Names { .. } => None,
@@ -126,14 +134,15 @@ async fn carry_out(
             sealed: started,
             timezone: "UTC".into(),
         },
+        previous: None,
         host: HostFacts { name: host::name(), maint: env!("CARGO_PKG_VERSION").to_owned() },
         tools,
     };
-    let (cancel, events, dir) = (cancel.clone(), events.clone(), place.dir.clone());
+    let (cancel, events, dir, signer) = (cancel.clone(), events.clone(), place.dir.clone(), place.signer.clone());
     let name = format!("{}-{period}", ids::in_file_name(request.name));
     let laid = tokio::task::spawn_blocking(move || {
         let verified = verify::fresh(staging, vec![artifact], Level::Structure, &cancel, &events)?;
-        Ok(publish::beside(seal::seal(verified, facts)?, &dir, &name)?)
+        Ok(publish::beside(seal::seal(verified, facts, signer.as_deref())?, &dir, &name)?)
     });
     let ended = |_| StreamError::damaged(&place.dir, "the thread that writes it ended early");
     laid.await.map_err(ended)?
