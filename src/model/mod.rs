@@ -16,6 +16,7 @@ pub mod period;
 pub mod record;
 pub mod schedule;
 pub mod secret;
+pub mod shell;
 pub mod signature;
 pub mod stack;
 pub mod store;
