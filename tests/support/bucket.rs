@@ -136,7 +136,7 @@ impl Server {
         let config = config::Builder::new()
             .behavior_version(config::BehaviorVersion::latest())
             .credentials_provider(config::Credentials::new(ACCESS, SECRET, None, None, "test"))
-            .region(config::Region::new("garage"))
+            .region(config::Region::new("us-east-1"))
             .endpoint_url(self.endpoint())
             .force_path_style(true)
             .http_client(aws_smithy_http_client::Builder::new().build_http())
@@ -161,7 +161,7 @@ impl Server {
             name: "offsite".into(),
             place: Place::S3(Box::new(S3Settings {
                 bucket: BUCKET.into(),
-                region: Some("garage".into()),
+                region: Some("us-east-1".into()),
                 endpoint: Some(endpoint.into()),
                 path_style: true,
                 ca_file: None,
@@ -199,8 +199,8 @@ impl Server {
         [
             ("AWS_ACCESS_KEY_ID", ACCESS.into()),
             ("AWS_SECRET_ACCESS_KEY", SECRET.into()),
-            ("AWS_DEFAULT_REGION", "garage".into()),
-            ("AWS_REGION", "garage".into()),
+            ("AWS_DEFAULT_REGION", "us-east-1".into()),
+            ("AWS_REGION", "us-east-1".into()),
             ("AWS_EC2_METADATA_DISABLED", "true".into()),
         ]
     }
@@ -230,7 +230,7 @@ fn garage_config(dir: &Path, port: u16) -> String {
     format!(
         "metadata_dir = \"{0}/meta\"\ndata_dir = \"{0}/data\"\ndb_engine = \"sqlite\"\nreplication_factor = 1\n\
          rpc_bind_addr = \"127.0.0.1:{rpc}\"\nrpc_public_addr = \"127.0.0.1:{rpc}\"\nrpc_secret = \"{SECRET}\"\n\
-         [s3_api]\ns3_region = \"garage\"\napi_bind_addr = \"127.0.0.1:{port}\"\n\
+         [s3_api]\ns3_region = \"us-east-1\"\napi_bind_addr = \"127.0.0.1:{port}\"\n\
          [admin]\napi_bind_addr = \"127.0.0.1:{admin}\"\n",
         dir.display()
     )
