@@ -2,6 +2,7 @@
 
 mod host;
 mod servers;
+mod stores;
 
 use clap::Args;
 use serde::Serialize;
@@ -17,7 +18,7 @@ use crate::{
     },
 };
 
-/// Checks what the jobs need: servers, tools, permissions, space, Docker
+/// Checks what the jobs need: servers, tools, permissions, space, Docker, stores
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -94,6 +95,7 @@ impl Doctor {
             checks.extend(host::directories(&config.stack, largest));
             checks.extend(host::docker(&config).await);
             checks.push(host::drill(&config.stack, &cancel).await);
+            checks.extend(stores::check(&config.stack, &cancel).await);
             checks.push(host::clock(&config.stack));
         });
         let worst = checks.iter().map(|check| check.outcome.clone()).fold(Outcome::Ok, Outcome::worst);

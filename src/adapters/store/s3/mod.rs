@@ -8,6 +8,7 @@ mod checksum;
 mod delete;
 mod fetch;
 mod multipart;
+mod probe;
 mod put;
 mod request;
 mod uploads;

@@ -202,11 +202,12 @@ impl S3 {
         let why = format!("{code}{}{said} (HTTP {status})", if said.is_empty() { "" } else { ": " });
         let (store, operation, key) = (self.store.clone(), act.operation, act.key.to_owned());
         let unwell = UNWELL.contains(&code.as_str()) || status >= 500 && status != 501 || matches!(status, 408 | 429);
-        let passing = unwell || DAMAGED.contains(&code.as_str());
+        let passing = unwell || status == 200 || DAMAGED.contains(&code.as_str());
         let error = match code.as_str() {
             "NoSuchBucket" => StoreError::NoBucket { store, bucket: self.settings.bucket.clone() },
             "NoSuchKey" | "NotFound" | "NoSuchVersion" => StoreError::NotThere { store, key },
-            _ if unwell => StoreError::Unreachable { store, operation, key, why },
+            // What a server says in its 200 and nobody understands says nothing: as if the answer had been lost.
+            _ if unwell || status == 200 => StoreError::Unreachable { store, operation, key, why },
             _ if matches!(status, 401 | 403) => StoreError::Denied { store, operation, key, why },
             _ => StoreError::Refused { store, operation, key, why },
         };
