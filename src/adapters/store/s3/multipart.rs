@@ -216,7 +216,10 @@ impl S3 {
         });
         match completed.await {
             Ok(answer) => Ok(Sent::Now { expected, said: answer.checksum_sha256 }),
-            Err(failed) if failed.said != Said::Other => Ok(Sent::Taken { ours: attempts.load(Ordering::Relaxed) > 1 }),
+            Err(failed) if failed.said != Said::Other => {
+                let answered = failed.said == Said::Nothing;
+                Ok(Sent::Taken { ours: answered || attempts.load(Ordering::Relaxed) > 1 })
+            }
             Err(failed) => Err(failed.error),
         }
     }
