@@ -57,7 +57,7 @@ fn mistakes_about_stores_are_shown_at_their_place() {
     let (code, said) = check(&project);
     assert_eq!(code, 2, "{said}");
     for part in [
-        "maint.toml:3:8: where is this store?",
+        "maint.toml:3:1: where is this store?",
         "maint.toml:5:10: `bucket` belongs to stores of type \"s3\"",
         "maint.toml:6:10: `a/../b` cannot be a prefix",
         "maint.toml:7:14: `ssh-ed25519 x` is not an age recipient",
