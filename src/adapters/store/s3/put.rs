@@ -91,6 +91,11 @@ pub(super) use described;
 impl S3 {
     /// Puts an object; see [`Store::put`](crate::adapters::store::Store::put).
     pub(in crate::adapters::store) async fn put(&self, put: &Put<'_>) -> Result<Stored, StoreError> {
+        let stored = self.put_unlocked(put).await?;
+        self.locked(put, stored).await
+    }
+
+    async fn put_unlocked(&self, put: &Put<'_>) -> Result<Stored, StoreError> {
         let plan = PartPlan::of(put.digest.bytes).map_err(|source| StoreError::TooLong {
             store: self.store.clone(),
             key: put.key.to_owned(),
@@ -161,8 +166,8 @@ impl S3 {
             let request = described!(self, request, plan, put.digest)
                 .set_if_none_match(self.condition(put.immutable))
                 .checksum_sha256(checksum::encode(&sum))
-                // Some servers look for this one where a lock is asked for.
-                .set_checksum_algorithm(self.settings.object_lock.map(|_| ChecksumAlgorithm::Sha256))
+                // Some servers keep a checksum, or take a lock, only where this says so as well.
+                .checksum_algorithm(ChecksumAlgorithm::Sha256)
                 .content_length(length)
                 .body(body::of(&put.source, part, sum, &pulse, &trouble));
             let answer = self.ask(act, &pulse, request.send()).await;
