@@ -43,7 +43,12 @@ impl S3 {
             async { self.ask(act, &Pulse::default(), request).await }
         });
         locked.await.map_err(|failed| failed.error)?;
-        let kept_until = self.locked_until(put.key, stored.version.as_deref()).await;
+        let told = self.head(act, put.cancel).await?.and_then(|found| found.kept_until);
+        let kept_until = match told {
+            Some(until) => Some(until),
+            // The answer to HEAD tells of a lock only to those who may read it.
+            None => self.locked_until(put.key, stored.version.as_deref()).await,
+        };
         if kept_until.is_none() {
             return Err(self.changed(put.key, "the store took a lock of it, and has none"));
         }
