@@ -13,7 +13,7 @@ use super::{Failure, Global};
 use crate::{
     adapters::{secret, store::Store},
     backup::{
-        copies::{self, CopyState},
+        copies::{self, CopyError, CopyState},
         fetch::{self, FetchRequest, Fetched, Wanted},
         upload::UploadError,
     },
@@ -52,7 +52,8 @@ impl CopyArgs {
             return Err(UploadError::NoStore { name: name.clone(), known }.into());
         };
         let identities = self.identities()?;
-        let store = runtime.block_on(Store::open(settings, &stack.state_dir))?;
+        // Of a copy whose store cannot be opened nothing is known.
+        let store = runtime.block_on(Store::open(settings, &stack.state_dir)).map_err(CopyError::from)?;
         let given = set.to_string_lossy().into_owned();
         let (series, wanted) = match given.trim_end_matches('/').split_once('/') {
             Some((series, set)) => (series.to_owned(), Some(set.to_owned())),
@@ -65,7 +66,7 @@ impl CopyArgs {
         let set = match wanted {
             Some(set) => set,
             None => {
-                let found = runtime.block_on(copies::find(&store, &stack.name, &series))?;
+                let found = runtime.block_on(copies::find(&store, &stack.name, &series)).map_err(CopyError::from)?;
                 let newest = found.into_iter().filter(CopyState::is_complete).max_by_key(|s| order(&s.set));
                 newest.ok_or_else(|| usage(format!("the store {name} has no copy of the series `{series}`")))?.set
             }

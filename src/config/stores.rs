@@ -148,7 +148,7 @@ impl Reader<'_> {
             path_style: raw.path_style.unwrap_or(endpoint.is_some()),
             endpoint,
             ca_file: raw.ca_file.take().map(|p| self.under(p)),
-            profile: raw.profile.take(),
+            profile: raw.profile.clone(),
             object_lock: raw.object_lock.take(),
             storage_class: raw.storage_class.take(),
             encryption,

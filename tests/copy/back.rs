@@ -88,6 +88,18 @@ fn a_missing_an_extra_and_a_cut_object_are_named() {
 }
 
 #[test]
+fn a_store_that_does_not_answer_is_no_verdict() {
+    let stage = Stage::new(Kind::Plain);
+    stage.job(&["offsite"]);
+    stage.run().code(0);
+    fs::rename(stage.project.at("store"), stage.project.at("elsewhere")).unwrap();
+    for set in ["all", &stage.set()] {
+        let said = stage.project.maint(&["verify", set, "--store", "offsite"]).code(4).stderr;
+        assert!(said.contains("cannot be reached"), "{said}");
+    }
+}
+
+#[test]
 fn one_item_of_a_copy_is_restored_and_nothing_else_fetched() {
     let stage = Stage::new(Kind::Encrypted);
     stage.job(&["offsite"]);

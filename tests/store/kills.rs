@@ -13,7 +13,7 @@ fn killed_in_the_middle_an_upload_goes_on() {
     let prefix = own_prefix("kills");
     let stage = Stage::new(garage.store(&prefix));
     let store = stage.open();
-    let (path, digest) = stage.file("x", 100 * MIB);
+    let (path, digest) = stage.file("x", 80 * MIB);
     let mut random = StdRng::seed_from_u64(7);
     let mut killed = 0;
     for round in 0..5 {
@@ -123,10 +123,10 @@ fn memory_does_not_grow_with_the_file() {
     let stage = Stage::new(garage.store(&prefix));
     // Sparse: nothing is stored twice, and nothing is written here.
     let path = stage.dir.path().join("sparse");
-    fs::File::create(&path).unwrap().set_len(600 << 20).unwrap();
+    fs::File::create(&path).unwrap().set_len(400 << 20).unwrap();
     let mut sha = Sha256::new();
-    (0..600).for_each(|_| sha.update([0; MIB]));
-    let digest = FileDigest { file: "sparse".into(), bytes: 600 << 20, sha256: hex(&sha.finalize()) };
+    (0..400).for_each(|_| sha.update([0; MIB]));
+    let digest = FileDigest { file: "sparse".into(), bytes: 400 << 20, sha256: hex(&sha.finalize()) };
     let output = put_child::command(&garage, &prefix, &stage.state(), "x", &path, &digest).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let peak = put_child::peak(&output.stdout);

@@ -39,6 +39,40 @@ fn a_locked_object_is_kept_until_its_day() {
 }
 
 #[test]
+fn where_no_lock_can_be_had_a_copy_does_not_count() {
+    let garage = Server::garage();
+    let prefix = own_prefix("no-lock");
+    let config = with(garage.store(&prefix), |settings| {
+        settings.object_lock = Some(ObjectLock { mode: LockMode::Governance, days: 1 });
+    });
+    let stage = Stage::new(config);
+    let store = stage.open();
+    let probed = block_on(store.probe(&CancellationToken::new()));
+    assert!(probed.is_err(), "{probed:?}");
+    for _ in 0..2 {
+        let error = put_text(&store, "x", "x", true).unwrap_err();
+        assert!(error.to_string().contains("locking x"), "{error:?}");
+    }
+}
+
+#[test]
+fn a_store_that_would_serve_says_so() {
+    let moto = Server::moto();
+    let lock = ObjectLock { mode: LockMode::Compliance, days: 7 };
+    let config = with(moto.store(""), |settings| {
+        settings.bucket = "locked".into();
+        settings.object_lock = Some(lock);
+    });
+    let found = block_on(Stage::new(config).open().probe(&CancellationToken::new())).unwrap();
+    assert!(found.contains("bucket locked answers, and locks what is sent for 7 days"), "{found}");
+    let config = with(moto.store(""), |settings| settings.object_lock = Some(lock));
+    let error = block_on(Stage::new(config).open().probe(&CancellationToken::new())).unwrap_err();
+    assert!(error.to_string().contains("has no Object Lock"), "{error:?}");
+    let none = with(moto.store(""), |settings| settings.bucket = "none".into());
+    assert!(block_on(Stage::new(none).open().probe(&CancellationToken::new())).unwrap_err().could_not_ask());
+}
+
+#[test]
 fn all_versions_of_a_deleted_object_are_gone() {
     let moto = Server::moto();
     let client = moto.client();

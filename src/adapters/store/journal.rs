@@ -108,6 +108,9 @@ impl Claim {
         for part in sent {
             text.extend(line(&self.journal, part)?);
         }
+        // Whoever was killed while it wrote one is dead: this process has the claim.
+        let name = self.journal.file_name().unwrap_or_default().to_string_lossy();
+        files::remove_file(&self.journal.with_file_name(format!(".{name}.tmp")))?;
         files::write_atomic(&self.journal, &text)?;
         Ok(Journal { file: files::create_log(&self.journal)?, path: self.journal.clone() })
     }
@@ -226,6 +229,9 @@ mod tests {
         let claim = Claim::take(dir.path(), "off-site", "a/b").unwrap();
         assert_eq!(claim.left().unwrap(), None);
         let part = |number| SentPart { number, sha256: "ab".into(), tag: "\"t\"".into() };
+        // What a killed process left.
+        std::fs::write(dir.path().join(format!(".{}.tmp", claim.journal.file_name().unwrap().display())), "half")
+            .unwrap();
         let mut journal = claim.write(&head(), &[part(1)]).unwrap();
         journal.add(&part(2)).unwrap();
         journal.file.write_all(b"{\"number\":3,\"sha").unwrap();

@@ -17,6 +17,7 @@ use crate::{
     model::{
         manifest::FileDigest,
         store::{Deleted, Object, Proof, Stored},
+        units::ByteSize,
     },
 };
 
@@ -45,6 +46,14 @@ impl Local {
             return unreachable("nothing is mounted there".into());
         }
         Ok(Self { store: store.to_owned(), root: dir.join(prefix) })
+    }
+
+    /// Whether it can be written, and how much more fits.
+    pub(super) fn probe(&self) -> Result<String, StoreError> {
+        // The prefix may not be there before the first copy.
+        let dir = self.root.ancestors().find(|dir| dir.is_dir()).unwrap_or(&self.root);
+        files::check_writable(dir).map_err(|e| self.sort("writing", "", e))?;
+        Ok(format!("{} can be written, {} free", dir.display(), ByteSize(files::free_space(dir)?)))
     }
 
     fn path(&self, key: &str) -> PathBuf {

@@ -61,6 +61,20 @@ impl Store {
         &self.name
     }
 
+    /// Whether the store would serve; changes nothing. Gives what was found, in words.
+    ///
+    /// # Errors
+    /// When it would not.
+    pub async fn probe(&self, cancel: &CancellationToken) -> Result<String, StoreError> {
+        match &self.place {
+            Backend::Local(local) => {
+                let local = local.clone();
+                quietly("", move || local.probe()).await
+            }
+            Backend::S3(s3) => s3.probe(cancel).await,
+        }
+    }
+
     /// Puts a file under a key. Equal content that stands there is left, and so is any other where `immutable`.
     /// An upload that ended in the middle goes on where it was.
     ///

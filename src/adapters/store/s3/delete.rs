@@ -1,6 +1,5 @@
 //! Deletes objects for good where the bucket lets them go: a delete marker over a version is not "gone".
 
-use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -28,7 +27,7 @@ impl S3 {
             match self.delete_found(key, &found).await {
                 Err(error @ StoreError::Denied { .. }) => {
                     // The answer to HEAD tells of a lock only to those who may read it.
-                    return match self.locked_until(key, &found).await {
+                    return match self.locked_until(key, found.version.as_deref()).await {
                         Some(until) => Ok(Deleted::KeptUntil(until)),
                         None => Err(error),
                     };
@@ -51,14 +50,5 @@ impl S3 {
             Ok(_) | Err(Failed { error: StoreError::NotThere { .. }, .. }) => Ok(()),
             Err(failed) => Err(failed.error),
         }
-    }
-
-    /// Until when a version is locked; `None`: it is not, or cannot be asked.
-    async fn locked_until(&self, key: &str, found: &Found) -> Option<DateTime<Utc>> {
-        let (act, full) = (Act { operation: "asking for the lock of", key }, self.full(key));
-        let request = self.client.get_object_retention().bucket(&self.settings.bucket).key(&full);
-        let request = request.set_version_id(found.version.clone()).send();
-        let answer = self.ask(act, &Pulse::default(), request).await.ok()?;
-        answer.retention?.retain_until_date.as_ref().and_then(super::moment)
     }
 }

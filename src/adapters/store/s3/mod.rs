@@ -7,7 +7,9 @@ mod body;
 mod checksum;
 mod delete;
 mod fetch;
+mod lock;
 mod multipart;
+mod probe;
 mod put;
 mod request;
 mod uploads;
@@ -25,7 +27,6 @@ use aws_sdk_s3::{
         StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
     },
     primitives::DateTime,
-    types::ObjectLockMode,
 };
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use rustls::{
@@ -37,10 +38,10 @@ pub(super) use put::Put;
 
 use super::StoreError;
 use crate::{
-    adapters::{clock, files, secret},
+    adapters::{files, secret},
     model::{
         failure::chain,
-        store::{LockMode, S3Settings, StoreConfig},
+        store::{S3Settings, StoreConfig},
     },
 };
 
@@ -116,17 +117,6 @@ impl S3 {
     /// `If-None-Match` of what is written once.
     fn condition(&self, immutable: bool) -> Option<String> {
         (immutable && self.conditional.load(Ordering::Relaxed)).then(|| "*".to_owned())
-    }
-
-    /// The mode and end of the lock of what is sent now.
-    fn lock(&self) -> (Option<ObjectLockMode>, Option<DateTime>) {
-        let Some(lock) = self.settings.object_lock else { return (None, None) };
-        let mode = match lock.mode {
-            LockMode::Governance => ObjectLockMode::Governance,
-            LockMode::Compliance => ObjectLockMode::Compliance,
-        };
-        let until = clock::now() + chrono::Days::new(lock.days.into());
-        (Some(mode), Some(DateTime::from_secs(until.timestamp())))
     }
 }
 

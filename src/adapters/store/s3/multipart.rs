@@ -1,6 +1,9 @@
 //! Sends a large object in parts, several at once; what a dead process has sent is not sent again.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, StorageClass};
 use futures_util::{StreamExt, stream};
@@ -202,7 +205,9 @@ impl S3 {
                 .build()
         });
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
+        let attempts = AtomicU32::new(0);
         let completed = self.patiently(act, put.cancel, || {
+            attempts.fetch_add(1, Ordering::Relaxed);
             let request = self.client.complete_multipart_upload().bucket(&self.settings.bucket).key(&full);
             let request = request.upload_id(id).multipart_upload(parts.clone());
             let request = request.set_if_none_match(self.condition(put.immutable));
@@ -211,7 +216,10 @@ impl S3 {
         });
         match completed.await {
             Ok(answer) => Ok(Sent::Now { expected, said: answer.checksum_sha256 }),
-            Err(failed) if failed.said == Said::Taken || failed.said == Said::UnknownUpload => Ok(Sent::Taken),
+            Err(failed) if failed.said != Said::Other => {
+                let answered = failed.said == Said::Nothing;
+                Ok(Sent::Taken { ours: answered || attempts.load(Ordering::Relaxed) > 1 })
+            }
             Err(failed) => Err(failed.error),
         }
     }

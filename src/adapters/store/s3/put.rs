@@ -1,6 +1,8 @@
 //! Puts one object: what stands there is compared first, what was sent is asked for afterwards.
 
-use aws_sdk_s3::types::{ServerSideEncryption, StorageClass};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aws_sdk_s3::types::{ChecksumAlgorithm, ServerSideEncryption, StorageClass};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
@@ -89,6 +91,11 @@ pub(super) use described;
 impl S3 {
     /// Puts an object; see [`Store::put`](crate::adapters::store::Store::put).
     pub(in crate::adapters::store) async fn put(&self, put: &Put<'_>) -> Result<Stored, StoreError> {
+        let stored = self.put_unlocked(put).await?;
+        self.locked(put, stored).await
+    }
+
+    async fn put_unlocked(&self, put: &Put<'_>) -> Result<Stored, StoreError> {
         let plan = PartPlan::of(put.digest.bytes).map_err(|source| StoreError::TooLong {
             store: self.store.clone(),
             key: put.key.to_owned(),
@@ -105,8 +112,8 @@ impl S3 {
             self.put_parts(put, plan).await?
         };
         match expected {
-            Sent::Taken => match self.standing(put).await? {
-                Some(stored) => Ok(stored),
+            Sent::Taken { ours } => match self.standing(put).await? {
+                Some(stored) => Ok(Stored { new: ours, ..stored }),
                 None => Err(self.passing(put.act("completing"), "what was sent is gone; send it again".into()).error),
             },
             Sent::Now { expected, said } => self.confirm(put, &expected, said.as_deref()).await,
@@ -151,12 +158,16 @@ impl S3 {
         let part = Part { number: 1, offset: 0, bytes: put.digest.bytes };
         let trouble = Trouble::default();
         let length = i64::try_from(part.bytes).unwrap_or(i64::MAX);
+        let attempts = AtomicU32::new(0);
         let sent = self.patiently(act, put.cancel, || async {
+            attempts.fetch_add(1, Ordering::Relaxed);
             let pulse = Pulse::default();
             let request = self.client.put_object().bucket(&self.settings.bucket).key(&full);
             let request = described!(self, request, plan, put.digest)
                 .set_if_none_match(self.condition(put.immutable))
                 .checksum_sha256(checksum::encode(&sum))
+                // Some servers keep a checksum, or take a lock, only where this says so as well.
+                .checksum_algorithm(ChecksumAlgorithm::Sha256)
                 .content_length(length)
                 .body(body::of(&put.source, part, sum, &pulse, &trouble));
             let answer = self.ask(act, &pulse, request.send()).await;
@@ -164,8 +175,9 @@ impl S3 {
         });
         let said = match sent.await {
             Ok(answer) => answer.checksum_sha256,
-            // Also when an answer of ours was lost.
-            Err(failed) if failed.said == Said::Taken => return Ok(Sent::Taken),
+            Err(failed) if failed.said == Said::Taken => {
+                return Ok(Sent::Taken { ours: attempts.load(Ordering::Relaxed) > 1 });
+            }
             Err(failed) => return Err(failed.error),
         };
         (put.progress)(put.digest.bytes);
@@ -259,6 +271,6 @@ impl S3 {
 pub(super) enum Sent {
     /// The store took it; `said` is its checksum of it, where it said one.
     Now { expected: Expected, said: Option<String> },
-    /// Something stood under the key already.
-    Taken,
+    /// Something stands under the key already; `ours`: an answer was lost, and it is probably what was sent.
+    Taken { ours: bool },
 }

@@ -49,7 +49,9 @@ pub(super) enum Said {
     Taken,
     /// The upload is not known: it was completed, aborted or forgotten.
     UnknownUpload,
-    /// Nothing of these.
+    /// It is done, in words that nobody understands.
+    Nothing,
+    /// None of these.
     Other,
 }
 
@@ -198,22 +200,23 @@ impl S3 {
             ("", 404) => "NotFound".to_owned(),
             (code, _) => code.to_owned(),
         };
-        let said = error.message().unwrap_or_default();
-        let why = format!("{code}{}{said} (HTTP {status})", if said.is_empty() { "" } else { ": " });
+        let message = error.message().unwrap_or_default();
+        let why = format!("{code}{}{message} (HTTP {status})", if message.is_empty() { "" } else { ": " });
+        let said = match code.as_str() {
+            "PreconditionFailed" => Said::Taken,
+            "NoSuchUpload" => Said::UnknownUpload,
+            "" if status == 200 => Said::Nothing,
+            _ => Said::Other,
+        };
         let (store, operation, key) = (self.store.clone(), act.operation, act.key.to_owned());
         let unwell = UNWELL.contains(&code.as_str()) || status >= 500 && status != 501 || matches!(status, 408 | 429);
         let passing = unwell || DAMAGED.contains(&code.as_str());
         let error = match code.as_str() {
             "NoSuchBucket" => StoreError::NoBucket { store, bucket: self.settings.bucket.clone() },
             "NoSuchKey" | "NotFound" | "NoSuchVersion" => StoreError::NotThere { store, key },
-            _ if unwell => StoreError::Unreachable { store, operation, key, why },
+            _ if unwell || said == Said::Nothing => StoreError::Unreachable { store, operation, key, why },
             _ if matches!(status, 401 | 403) => StoreError::Denied { store, operation, key, why },
             _ => StoreError::Refused { store, operation, key, why },
-        };
-        let said = match code.as_str() {
-            "PreconditionFailed" => Said::Taken,
-            "NoSuchUpload" => Said::UnknownUpload,
-            _ => Said::Other,
         };
         // A server that does not know conditions: the next attempt goes without one.
         let unconditional = status == 501 && self.conditional.swap(false, Ordering::Relaxed);
