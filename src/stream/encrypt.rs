@@ -29,7 +29,7 @@ const AGE_MAGIC: &str = "age-encryption.org/";
 /// Why something could not be encrypted or decrypted. Never carries a key.
 #[derive(Debug, thiserror::Error)]
 pub enum EncryptError {
-    #[error("`{given}` is not a recipient: {problem}")]
+    #[error("`{given}` is not an age recipient: {problem}")]
     Recipient { given: String, problem: &'static str },
     #[error("the identity file {file} {problem}")]
     Identity { file: String, problem: String },

@@ -101,7 +101,7 @@ fn mistakes_about_stores_are_told_at_their_place() {
          encrypt_to = [\"age1nobody\"]\n",
     );
     let said = stage.project.maint(&["check"]).code(2).stderr;
-    assert!(said.contains("`age1nobody` is not a recipient"), "{said}");
+    assert!(said.contains("`age1nobody` is not an age recipient"), "{said}");
 }
 
 #[test]

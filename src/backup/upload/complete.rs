@@ -15,7 +15,7 @@ use crate::{
     },
     model::{
         event::StepEvents,
-        failure::{Class, Diagnose},
+        failure::{Class, Diagnose, chain},
         ids::SeriesName,
         manifest::Level,
     },
@@ -58,6 +58,7 @@ pub async fn complete(
     }
     let names: Vec<_> = lacking.iter().map(|entry| entry.name.as_str()).collect();
     spool::sweep(&to.backup_dir, to.store.name(), series.as_str(), &names)?;
+    sweep(to, events).await;
     // What is no set is for `maint backups` and the audit to tell.
     lacking.retain(|entry| entry.manifest.is_ok());
     lacking.sort_by_key(|entry| std::cmp::Reverse(entry.manifest.as_ref().map(|m| m.run.sealed).ok()));
@@ -74,6 +75,15 @@ pub async fn complete(
         }
     }
     Ok(done)
+}
+
+/// Takes back what the store has of uploads that nobody will go on with. What cannot be taken back now is no reason to fail:
+/// it is tried again with the next set.
+async fn sweep(to: &Destination, events: &StepEvents) {
+    match to.store.sweep().await {
+        Ok(keys) => keys.iter().for_each(|key| events.note(format!("{key}: took back an upload that never ended"))),
+        Err(error) => events.note(format!("uploads that never ended could not be taken back: {}", chain(&error))),
+    }
 }
 
 async fn one(
