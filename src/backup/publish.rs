@@ -18,6 +18,8 @@ pub struct Published {
     pub path: PathBuf,
     /// Its manifest.
     pub manifest: Manifest,
+    /// The manifest's SHA-256: the new head of its series' chain.
+    pub manifest_sha256: String,
     /// All its files together.
     pub bytes: u64,
 }
@@ -41,13 +43,28 @@ impl Completeness {
     }
 }
 
+/// Gives a sealed set a place of its own outside of every series; nothing counts it. Blocking.
+///
+/// # Errors
+/// When the rename fails, or something has that name; nothing is visible then.
+pub fn beside(sealed: Sealed, dir: &Path, name: &str) -> Result<Published, FileError> {
+    let Sealed { staging, manifest, manifest_sha256, bytes } = sealed;
+    files::create_private_dir(dir)?;
+    files::sync_dir(staging.dir())?;
+    let path = dir.join(name);
+    match files::rename_new(staging.dir(), &path)? {
+        true => Ok(Published { path, manifest, manifest_sha256, bytes }),
+        false => Err(FileError::new("publishing by rename to", &path, std::io::ErrorKind::AlreadyExists.into())),
+    }
+}
+
 /// Gives the set its name: the period, or `-2`, `-3` … behind it where that is taken. Nothing is ever overwritten.
 /// Blocking.
 ///
 /// # Errors
 /// When the rename fails; nothing is visible then.
 pub fn publish(sealed: Sealed, backup_dir: &Path, completeness: Completeness) -> Result<Published, FileError> {
-    let Sealed { staging, manifest, bytes } = sealed;
+    let Sealed { staging, manifest, manifest_sha256, bytes } = sealed;
     let parent = completeness.series_dir(backup_dir, manifest.series.as_str());
     files::create_private_dir(&parent)?;
     files::sync_dir(staging.dir())?;
@@ -55,7 +72,7 @@ pub fn publish(sealed: Sealed, backup_dir: &Path, completeness: Completeness) ->
         let name = if number == 1 { manifest.period.clone() } else { format!("{}-{number}", manifest.period) };
         let path = parent.join(name);
         if files::rename_new(staging.dir(), &path)? {
-            return Ok(Published { path, manifest, bytes });
+            return Ok(Published { path, manifest, manifest_sha256, bytes });
         }
     }
     unreachable!("numbers do not end")

@@ -5,32 +5,24 @@ use std::fmt::Write as _;
 use crate::{
     model::{
         contents::Codec,
-        manifest::{Artifact, Manifest, Source},
+        manifest::{Artifact, MANIFEST_FILE, MANIFEST_SIGNATURE_FILE, Manifest, Source},
+        shell::{self, word},
+        signature::Namespace,
         units::{ByteSize, count},
     },
     stream::tar::gnu_tar_options,
 };
-
-/// Quotes a word for a POSIX shell where it needs it.
-fn shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
 
 fn unpack(artifact: &Artifact) -> String {
     let program = match artifact.codec {
         Codec::Zstd => "zstd -dc",
         Codec::Gzip => "gunzip -c",
     };
-    format!("{program} {}", shell(&artifact.packed.file))
+    format!("{program} {}", word(&artifact.packed.file))
 }
 
 /// Writing to a String cannot fail, so results of `writeln!` are dropped throughout.
-pub(super) fn render(manifest: &Manifest) -> String {
+pub(super) fn render(manifest: &Manifest, signed: bool) -> String {
     let mut text = String::new();
     let started = manifest.run.started.format("%Y-%m-%d %H:%M:%S UTC");
     let _ = writeln!(
@@ -58,15 +50,10 @@ pub(super) fn render(manifest: &Manifest) -> String {
     if let Some(reason) = &manifest.verification.shortfall {
         let _ = writeln!(text, "It was not restored before it was published, though its job asks for it: {reason}.\n");
     }
-    let _ = writeln!(text, "## 1. Is it whole?\n\n```\nsha256sum -c SHA256SUMS");
-    for artifact in &manifest.artifacts {
-        let test = match artifact.codec {
-            Codec::Zstd => "zstd -t",
-            Codec::Gzip => "gunzip -t",
-        };
-        let _ = writeln!(text, "{test} {}", shell(&artifact.packed.file));
+    whole(&mut text, manifest);
+    if signed {
+        signature(&mut text);
     }
-    text.push_str("```\n");
     let mut number = 2;
     let postgres =
         manifest.artifacts.iter().any(|a| matches!(a.source, Source::PostgresDatabase(_) | Source::PostgresServer(_)));
@@ -91,6 +78,33 @@ pub(super) fn render(manifest: &Manifest) -> String {
     text
 }
 
+fn whole(text: &mut String, manifest: &Manifest) {
+    let _ = writeln!(text, "## 1. Is it whole?\n\n```\nsha256sum -c SHA256SUMS");
+    for artifact in &manifest.artifacts {
+        let test = match artifact.codec {
+            Codec::Zstd => "zstd -t",
+            Codec::Gzip => "gunzip -t",
+        };
+        let _ = writeln!(text, "{test} {}", word(&artifact.packed.file));
+    }
+    text.push_str("```\n");
+}
+
+/// SHA256SUMS is not signed; the manifest is, and has the same digests.
+fn signature(text: &mut String) {
+    let _ = writeln!(
+        text,
+        "\nWho made it? `{MANIFEST_FILE}` is signed. `allowed_signers` is a file with the name and the public key of whoever \
+         may sign\n(`NAME ssh-ed25519 AAAA…`); take it from where this host cannot write. Then the files against what was \
+         signed:\n\n\
+         ```\n\
+         NAME=$(ssh-keygen -Y find-principals -f allowed_signers -s {MANIFEST_SIGNATURE_FILE} | head -n 1)\n\
+         ssh-keygen -Y verify -f allowed_signers -I \"$NAME\" -n {} -s {MANIFEST_SIGNATURE_FILE} < {MANIFEST_FILE}\n\
+         jq -r '.files[] | \"\\(.sha256)  \\(.file)\"' {MANIFEST_FILE} | sha256sum -c\n```",
+        Namespace::Set.as_str(),
+    );
+}
+
 fn connection(text: &mut String, number: usize, manifest: &Manifest) {
     let version = manifest.artifacts.iter().find_map(|a| match &a.source {
         Source::PostgresDatabase(facts) => Some(&facts.server.version),
@@ -109,11 +123,11 @@ fn connection(text: &mut String, number: usize, manifest: &Manifest) {
 
 fn globals(text: &mut String, number: usize, artifact: &Artifact) {
     let Source::PostgresServer(facts) = &artifact.source else { return };
-    let own = shell(&format!("CREATE ROLE {};", quoted_role(&facts.bootstrap_superuser)));
+    let own = word(&format!("CREATE ROLE {};", quoted_role(&facts.bootstrap_superuser)));
     let settings: String = artifact
         .companions
         .iter()
-        .map(|c| format!("psql -X -q -v ON_ERROR_STOP=1 -d postgres -f {}\n", shell(&c.file)))
+        .map(|c| format!("psql -X -q -v ON_ERROR_STOP=1 -d postgres -f {}\n", word(&c.file)))
         .collect();
     let _ = writeln!(
         text,
@@ -138,16 +152,16 @@ fn quoted_role(name: &str) -> String {
 
 fn database(text: &mut String, number: usize, artifact: &Artifact) {
     let Source::PostgresDatabase(facts) = &artifact.source else { return };
-    let name = shell(&facts.database);
+    let (name, in_it) = (word(&facts.database), shell::database(&facts.database));
     // Every server has this one from birth, so that clients have something to connect to.
     let create = if facts.database == "postgres" { "dropdb --maintenance-db=template1 postgres\n" } else { "" };
-    let options: String = facts.createdb_options.iter().map(|o| format!(" {}", shell(o))).collect();
+    let options: String = facts.createdb_options.iter().map(|o| format!(" {}", word(o))).collect();
     let _ = writeln!(
         text,
         "\n## {number}. The database `{}`\n\n\
          {}, {}{} in {} of SQL. Take another name in place of {name} to restore beside a living database.\n\n\
          ```\n{create}createdb --maintenance-db=template1{options} -- {name}\n\
-         {} | psql -X -q -v ON_ERROR_STOP=1 -d {name}",
+         {} | psql -X -q -v ON_ERROR_STOP=1 -d {in_it}",
         facts.database,
         count(artifact.counts.tables.unwrap_or(0), "table"),
         count(artifact.counts.rows.unwrap_or(0), "row"),
@@ -161,10 +175,10 @@ fn database(text: &mut String, number: usize, artifact: &Artifact) {
         unpack(artifact),
     );
     for companion in &artifact.companions {
-        let file = shell(&companion.file);
-        let _ = writeln!(text, "psql -X -q -v ON_ERROR_STOP=1 -v DBNAME={name} -d {name} -f {file}");
+        let file = word(&companion.file);
+        let _ = writeln!(text, "psql -X -q -v ON_ERROR_STOP=1 -v DBNAME={name} -d {in_it} -f {file}");
     }
-    let _ = writeln!(text, "vacuumdb --analyze-only -d {name}\n```");
+    let _ = writeln!(text, "vacuumdb --analyze-only -d {in_it}\n```");
     notes(text, artifact);
 }
 
@@ -177,7 +191,7 @@ fn tree(text: &mut String, number: usize, artifact: &Artifact) {
     };
     // Outside the set: a set with something more in it would not verify any more.
     let stem = artifact.packed.file.split(".tar").next().unwrap_or("tree");
-    let place = shell(&format!("/var/tmp/restored-{stem}"));
+    let place = word(&format!("/var/tmp/restored-{stem}"));
     let _ = writeln!(
         text,
         "\n## {number}. {what}\n\n\
@@ -188,10 +202,11 @@ fn tree(text: &mut String, number: usize, artifact: &Artifact) {
         unpack(artifact),
     );
     if let Source::Volume { name, .. } = &artifact.source {
-        let volume = shell(name);
+        let volume = word(name);
         let _ = writeln!(
             text,
-            "\nInto a fresh volume of the same name (the archive's root is the volume's root):\n\n\
+            "\nInto a fresh volume of the same name (the archive's root is the volume's root), as root on the engine's own\n\
+             host. Where a volume of that name is there already, take another name: tar would write over what it holds.\n\n\
              ```\ndocker volume create {volume}\n{} | tar -x {options} -C \"$(docker volume inspect -f '{{{{.Mountpoint}}}}' {volume})\"\n```",
             unpack(artifact),
         );
@@ -213,10 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn odd_names_survive_a_shell() {
-        assert_eq!(shell("leanvibe_production"), "leanvibe_production");
-        assert_eq!(shell("it's; rm -rf $HOME"), r"'it'\''s; rm -rf $HOME'");
-        assert_eq!(shell(""), "''");
+    fn roles_are_quoted_as_pg_dumpall_does() {
         assert_eq!(quoted_role("postgres"), "postgres");
         assert_eq!(quoted_role("Überwacher \"1\""), "\"Überwacher \"\"1\"\"\"");
     }

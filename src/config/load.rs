@@ -44,15 +44,20 @@ pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     mistakes.extend(trust::check(&stack.jobs_dir));
     let jobs = read_jobs(&stack, &mut mistakes);
     jobs::check_series(&jobs, &stack.jobs_dir, &mut mistakes);
-    let passwords = stack.postgres.values().filter_map(|server| server.password.as_ref());
+    let passwords = stack.postgres.values().filter_map(|server| Some((server.password.as_ref()?, "password")));
     let keys = stack.stores.values().filter_map(|store| match &store.place {
-        Place::S3(bucket) => bucket.keys.as_ref().map(|keys| &keys.secret_key),
+        Place::S3(bucket) => bucket.keys.as_ref().map(|keys| (&keys.secret_key, "key")),
         Place::Local { .. } => None,
     });
-    for secret in passwords.chain(keys) {
+    let signs = stack.sign.key.iter().map(|key| (key, "key"));
+    for (secret, what) in passwords.chain(keys).chain(signs) {
         if let SecretSource::File(file) = secret {
-            mistakes.extend(trust::check_secret(file));
+            mistakes.extend(trust::check_secret(file, what));
         }
+    }
+    if let Some(file) = &stack.sign.trust {
+        // Whoever writes it decides which sets are believed.
+        mistakes.extend(trust::check(file));
     }
     if mistakes.iter().any(|m| !m.warning) {
         return Err(ConfigError { mistakes });

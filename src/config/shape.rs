@@ -61,6 +61,8 @@ pub struct HostFile {
     /// Where copies of sets lie, by name.
     #[serde(default)]
     pub store: BTreeMap<String, StoreSection>,
+    /// Who signs sets and records, and who is believed.
+    pub sign: Option<SignSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.
@@ -193,6 +195,20 @@ pub struct StoreSection {
     pub answer_within: Option<Span>,
     /// `s3`: how long a request that fails for a reason that may pass is tried again. Default: `2m`.
     pub retry_for: Option<Span>,
+}
+
+/// `[sign]`: who signs sets and records, and who is believed. A key proves nothing against whoever has it: keep the trust
+/// anchor, and the newest set's digest, where this host cannot write too.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignSection {
+    /// The private key that signs, of `ssh-keygen -t ed25519 -N ''`; mode 0600.
+    pub key_file: Option<PathBuf>,
+    /// A systemd credential with that key.
+    pub key_credential: Option<String>,
+    /// The keys that are believed: a file in the format of ssh-keygen's `allowed_signers`. With it, what is not signed, or by
+    /// another key, is a finding of `maint verify`.
+    pub trust: Option<PathBuf>,
 }
 
 /// `jobs/NAME.toml`: one job.

@@ -1,5 +1,6 @@
 //! Plain data and pure rules: no I/O, no clock, no async.
 
+pub mod chain;
 pub mod contents;
 pub mod drill;
 pub mod event;
@@ -11,8 +12,11 @@ pub mod manifest;
 pub mod outcome;
 pub mod parts;
 pub mod period;
+pub mod record;
 pub mod schedule;
 pub mod secret;
+pub mod shell;
+pub mod signature;
 pub mod stack;
 pub mod store;
 pub mod units;

@@ -4,6 +4,7 @@
 
 mod artifact;
 mod dump;
+mod manifest;
 mod set;
 mod tree;
 
@@ -17,7 +18,8 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-pub use set::{Checked, Finding, SetReport, read_manifest, set};
+pub use manifest::{SealedManifest, open, parse_manifest, read_manifest, read_signature};
+pub use set::{Checked, Finding, SetReport, set};
 
 use super::staging::Staging;
 use crate::{
@@ -38,6 +40,8 @@ pub enum VerifyError {
     Stream(#[from] StreamError),
     #[error("{}: {problem}", path.display())]
     NotASet { path: PathBuf, problem: String },
+    #[error("{}: the manifest {problem}", path.display())]
+    NotBelieved { path: PathBuf, problem: String },
     #[error("{}: its format version is {version}; this maint reads up to {readable}", path.display())]
     Newer { path: PathBuf, version: u32, readable: u32 },
 }
@@ -54,7 +58,7 @@ impl Diagnose for VerifyError {
             // What cannot be read could not be checked; that is not the same as being wrong.
             Self::Stream(StreamError::File(_)) | Self::Newer { .. } => Class::Unverifiable,
             Self::Stream(e) => e.class(),
-            Self::NotASet { .. } => Class::Verification,
+            Self::NotASet { .. } | Self::NotBelieved { .. } => Class::Verification,
         }
     }
 
@@ -62,6 +66,9 @@ impl Diagnose for VerifyError {
         match self {
             Self::Stream(e) => e.hint(),
             Self::NotASet { .. } => Some("a set is a directory with manifest.json; see: maint backups".into()),
+            Self::NotBelieved { .. } => {
+                Some("see what else there is to say of it: maint verify; --untrusted restores it all the same".into())
+            }
             Self::Newer { .. } => Some("use a newer maint".into()),
         }
     }
