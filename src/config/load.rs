@@ -44,13 +44,13 @@ pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     mistakes.extend(trust::check(&stack.jobs_dir));
     let jobs = read_jobs(&stack, &mut mistakes);
     jobs::check_series(&jobs, &stack.jobs_dir, &mut mistakes);
-    let passwords = stack.postgres.values().filter_map(|server| server.password.as_ref());
+    let passwords = stack.postgres.values().filter_map(|server| Some((server.password.as_ref()?, "password")));
     let keys = stack.stores.values().filter_map(|store| match &store.place {
-        Place::S3(bucket) => bucket.keys.as_ref().map(|keys| &keys.secret_key),
+        Place::S3(bucket) => bucket.keys.as_ref().map(|keys| (&keys.secret_key, "key")),
         Place::Local { .. } => None,
     });
-    let keys = keys.chain(&stack.sign.key).map(|key| (key, "key"));
-    for (secret, what) in passwords.map(|password| (password, "password")).chain(keys) {
+    let signs = stack.sign.key.iter().map(|key| (key, "key"));
+    for (secret, what) in passwords.chain(keys).chain(signs) {
         if let SecretSource::File(file) = secret {
             mistakes.extend(trust::check_secret(file, what));
         }

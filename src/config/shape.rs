@@ -58,11 +58,11 @@ pub struct HostFile {
     pub docker: Option<DockerSection>,
     /// Where and how sets are restored to try them.
     pub drill: Option<DrillSection>,
-    /// Who signs sets and records, and who is believed.
-    pub sign: Option<SignSection>,
     /// Where copies of sets lie, by name.
     #[serde(default)]
     pub store: BTreeMap<String, StoreSection>,
+    /// Who signs sets and records, and who is believed.
+    pub sign: Option<SignSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.

@@ -29,8 +29,8 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         postgres: BTreeMap::new(),
         docker: Docker { host: "unix:///nowhere".into() },
         drill: DrillSettings::below(&root.join("state")),
+        stores: BTreeMap::new(),
         sign: Default::default(),
-        stores: Default::default(),
     };
     let step: StepId = "t".parse().unwrap();
     StepContext {

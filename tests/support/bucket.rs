@@ -152,15 +152,15 @@ impl Server {
 
     /// The same through a proxy; impatient, for tests.
     pub fn store_at(&self, endpoint: &str, prefix: &str) -> StoreConfig {
-        Self::store_of(endpoint, prefix)
+        Self::store_of(endpoint, BUCKET, prefix)
     }
 
     /// The same without a server at hand.
-    pub fn store_of(endpoint: &str, prefix: &str) -> StoreConfig {
+    pub fn store_of(endpoint: &str, bucket: &str, prefix: &str) -> StoreConfig {
         StoreConfig {
             name: "offsite".into(),
             place: Place::S3(Box::new(S3Settings {
-                bucket: BUCKET.into(),
+                bucket: bucket.into(),
                 region: Some("us-east-1".into()),
                 endpoint: Some(endpoint.into()),
                 path_style: true,

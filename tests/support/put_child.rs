@@ -22,7 +22,7 @@ use maint::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::bucket::{Server, block_on};
+use crate::bucket::{BUCKET, Server, block_on};
 
 const ASKED: &str = "MAINT_TEST_PUT";
 
@@ -58,7 +58,7 @@ fn a_process_of_its_own_puts_an_object() {
     let asked: serde_json::Value = serde_json::from_str(&asked).unwrap();
     let text = |key: &str| asked[key].as_str().unwrap_or_default().to_owned();
     let config = match asked["endpoint"].as_str() {
-        Some(endpoint) => Server::store_of(endpoint, &text("prefix")),
+        Some(endpoint) => Server::store_of(endpoint, asked["bucket"].as_str().unwrap_or(BUCKET), &text("prefix")),
         None => StoreConfig {
             name: "offsite".into(),
             place: Place::Local { dir: dir.path().to_owned(), mounted: false },

@@ -24,12 +24,12 @@ line and column.
 /// The page. Writing to a String cannot fail.
 pub(super) fn render() -> String {
     let mut text = INTRODUCTION.to_owned();
-    section(&mut text, "## maint.toml", &schema_for!(HostFile), &["postgres", "docker", "drill", "sign", "store"]);
+    section(&mut text, "## maint.toml", &schema_for!(HostFile), &["postgres", "docker", "drill", "store", "sign"]);
     section(&mut text, "### [postgres.NAME]", &schema_for!(PostgresSection), &[]);
     section(&mut text, "### [docker]", &schema_for!(DockerSection), &[]);
     section(&mut text, "### [drill]", &schema_for!(DrillSection), &[]);
-    section(&mut text, "### [sign]", &schema_for!(SignSection), &[]);
     section(&mut text, "### [store.NAME]", &schema_for!(StoreSection), &[]);
+    section(&mut text, "### [sign]", &schema_for!(SignSection), &[]);
     section(&mut text, "## jobs/NAME.toml", &schema_for!(JobFile), &["backup", "step"]);
     section(&mut text, "### [backup]", &schema_for!(BackupSection), &[]);
     section(&mut text, "### [[step]]", &schema_for!(StepSection), &[]);
