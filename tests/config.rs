@@ -20,7 +20,7 @@ fn check(project: &Project) -> (i32, String) {
 #[test]
 fn every_mistake_is_shown_at_its_place() {
     let project = Project::new(
-        "timezone = \"Europe/Berln\"\nbackupdir = \"x\"\n[postgres.production]\nsocket = \"/run/pg\"\nhost = \"db\"\nuser = 5\nsslmode = \"always\"\n[store.offsite]\ntype = \"s3\"\n",
+        "timezone = \"Europe/Berln\"\nbackupdir = \"x\"\n[postgres.production]\nsocket = \"/run/pg\"\nhost = \"db\"\nuser = 5\nsslmode = \"always\"\n[notify.ops]\ntype = \"slack\"\n",
     );
     insta::assert_snapshot!(check(&project).1);
     assert_eq!(check(&project).0, 2);
@@ -43,6 +43,49 @@ fn mistakes_about_the_drill_are_shown_at_their_place() {
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
+}
+
+#[test]
+fn mistakes_about_stores_are_shown_at_their_place() {
+    let project = Project::new(
+        "[store.a]\ntype = \"local\"\nbucket = \"x\"\nprefix = \"a/../b\"\nencrypt_to = [\"ssh-ed25519 x\"]\n\
+         [store.B]\ntype = \"s3\"\ndir = \"/x\"\nendpoint = \"s3.example.com\"\naccess_key = \"k\"\nparts_in_flight = 0\n\
+         object_lock = { mode = \"compliance\", days = 0 }\nencryption = \"AES\"\n\
+         [store.c]\ntype = \"s3\"\nbucket = \"x\"\nendpoint = \"http://nas:9000\"\naccess_key = \"k\"\nsecret_key = \"hunter2-secret\"\n\
+         secret_key_env = \"K\"\nencryption = \"AES256\"\nkms_key = \"k\"\nprofile = \"p\"\n",
+    );
+    let (code, said) = check(&project);
+    assert_eq!(code, 2, "{said}");
+    for part in [
+        "maint.toml:3:1: where is this store?",
+        "maint.toml:5:10: `bucket` belongs to stores of type \"s3\"",
+        "maint.toml:6:10: `a/../b` cannot be a prefix",
+        "maint.toml:7:14: `ssh-ed25519 x` is not an age recipient",
+        "`B` is not a name",
+        "which bucket is it?",
+        "maint.toml:10:7: `dir` belongs to stores of type \"local\"",
+        "maint.toml:11:12: `s3.example.com`: expected `https://host`",
+        "maint.toml:12:14: an access key without its secret key",
+        "maint.toml:13:19: `0`: expected 1 to 16",
+        "maint.toml:14:15: nothing is kept by 0 days",
+        "maint.toml:15:14: `AES`: expected \"AES256\" or \"aws:kms\"",
+        "maint.toml:19:12: what is sent there can be read and changed by everybody on the way",
+        "the secret key is given twice; keep one",
+        "maint.toml:24:11: a key is used only with `encryption = \"aws:kms\"`",
+        "maint.toml:25:11: only one of `profile` and `access_key`",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn a_store_without_mistakes_is_valid() {
+    let project = Project::new(
+        "[store.a]\ntype = \"local\"\ndir = \"offsite\"\n[store.b]\ntype = \"s3\"\nbucket = \"x\"\nregion = \"eu-central-1\"\n\
+         object_lock = { mode = \"governance\", days = 30 }\n",
+    );
+    let (code, said) = check(&project);
+    assert_eq!(code, 0, "{said}");
 }
 
 #[test]

@@ -10,6 +10,8 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
+#[path = "support/bucket.rs"]
+mod bucket;
 #[path = "support/docker.rs"]
 mod docker;
 #[path = "soak/drills.rs"]
@@ -18,6 +20,10 @@ mod drills;
 mod postgres;
 #[path = "support/project.rs"]
 mod project;
+#[path = "support/put_child.rs"]
+mod put_child;
+#[path = "soak/uploads.rs"]
+mod uploads;
 use docker::Engine;
 use postgres::Cluster;
 use project::{Project, names};

@@ -177,6 +177,19 @@ impl AtomicFile {
         sync_dir(self.target.parent().unwrap_or(Path::new(".")))?;
         Ok(file)
     }
+
+    /// As [`finish`](Self::finish), under a name that must not exist yet. `Ok(false)`: it exists, nothing was done.
+    ///
+    /// # Errors
+    /// When any of it fails; the temporary file is gone then.
+    pub fn finish_new(mut self) -> Result<bool, FileError> {
+        at("syncing", &self.temporary, self.file().sync_all())?;
+        let done = rename_new(&self.temporary, &self.target)?;
+        if done {
+            self.file = None;
+        }
+        Ok(done)
+    }
 }
 
 impl Drop for AtomicFile {
@@ -242,6 +255,17 @@ pub fn remove_tree(path: &Path) -> Result<(), FileError> {
     match fs::remove_dir_all(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(FileError::new("removing", path, e)),
         _ => Ok(()),
+    }
+}
+
+/// Removes a directory where it is empty; `Ok(false)`: it is not, or is not there.
+///
+/// # Errors
+/// When it is empty and cannot be removed.
+pub fn remove_empty_dir(path: &Path) -> Result<bool, FileError> {
+    match fs::remove_dir(path) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => Ok(false),
+        removed => at("removing", path, removed).map(|()| true),
     }
 }
 
@@ -348,31 +372,4 @@ pub fn file_system(path: &Path) -> Result<u64, FileError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unfinished_file_is_gone() {
-        let dir = tempfile::tempdir().unwrap();
-        drop(AtomicFile::create(dir.path(), "x").unwrap());
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_finished_file_is_private() {
-        let dir = tempfile::tempdir().unwrap();
-        write_atomic(&dir.path().join("x"), b"1").unwrap();
-        let meta = fs::metadata(dir.path().join("x")).unwrap();
-        assert_eq!(meta.permissions().mode() & 0o7777, 0o600);
-    }
-
-    #[test]
-    fn nothing_is_overwritten_by_a_publish() {
-        let dir = tempfile::tempdir().unwrap();
-        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
-        fs::create_dir(&a).unwrap();
-        fs::create_dir(&b).unwrap();
-        assert!(!rename_new(&a, &b).unwrap());
-        assert!(rename_new(&a, &dir.path().join("c")).unwrap());
-    }
-}
+mod tests;

@@ -13,4 +13,5 @@ pub mod postgres;
 pub mod process;
 pub mod secret;
 pub mod signature;
+pub mod store;
 pub mod tree;

@@ -2,6 +2,7 @@
 
 mod backups;
 mod check;
+mod copy_arg;
 mod demo;
 mod doctor;
 mod exit;
@@ -17,6 +18,7 @@ mod restore;
 mod run;
 mod runs;
 mod set_arg;
+mod upload;
 mod verify;
 
 use std::{
@@ -74,7 +76,8 @@ enum Command {
     Runs(runs::Runs),
     Backups(backups::Backups),
     Verify(verify::Verify),
-    Restore(restore::Restore),
+    Upload(upload::Upload),
+    Restore(Box<restore::Restore>),
     Generate(generate::Generate),
     #[command(hide = true, name = "__guard")]
     Guard(guard::Guard),
@@ -128,6 +131,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Runs(command) => command.run(&global),
         Command::Backups(command) => command.run(&global),
         Command::Verify(command) => command.run(&global),
+        Command::Upload(command) => command.run(&global),
         Command::Restore(command) => command.run(&global),
         Command::Generate(command) => command.run(&global),
         Command::Guard(command) => command.run(),

@@ -61,6 +61,8 @@ pub struct BackupPolicy {
     pub verify: Level,
     /// What becomes of a set whose drill could not run.
     pub if_unverifiable: IfUnverifiable,
+    /// The stores that get a copy of every set, by name.
+    pub stores: Vec<String>,
 }
 
 /// What becomes of a set whose drill could not run. One whose drill found a difference is never published.

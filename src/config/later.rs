@@ -4,11 +4,11 @@ use super::document::Segment;
 
 /// Top-level keys and sections of `maint.toml`.
 const HOST: &[&str] =
-    &["compose", "prometheus", "alertmanager", "redis", "certificate", "endpoint", "store", "notify", "metric"];
+    &["compose", "prometheus", "alertmanager", "redis", "certificate", "endpoint", "notify", "metric"];
 /// Top-level keys of a job.
 const JOB: &[&str] = &["catch_up", "mode", "severity"];
 /// Keys of `[backup]`.
-const BACKUP: &[&str] = &["stores", "keep", "encrypt_to", "sign"];
+const BACKUP: &[&str] = &["keep", "encrypt_to", "sign"];
 
 /// What to say about a mistake that is a later version's key.
 pub(super) fn named(path: &[Segment], message: &str) -> Option<String> {

@@ -11,7 +11,9 @@ pub mod job;
 mod jobs;
 mod later;
 mod load;
+mod secrets;
 pub mod shape;
+mod stores;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};

@@ -166,7 +166,10 @@ impl fmt::Display for Plan {
             }
             writeln!(f, "  {number}. publish it as {} (-2, -3 … if that is taken)", place.display())?;
             if self.completeness == Completeness::Partial {
-                writeln!(f, "     a partial set: nothing counts it as a backup")?;
+                writeln!(f, "     a partial set: nothing counts it as a backup, and no store gets it")?;
+            } else if !backup.stores.is_empty() {
+                let stores = backup.stores.join(", ");
+                writeln!(f, "  {}. send it, and earlier sets that have no copy, to {stores}", number + 1)?;
             }
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod contents;
+pub mod copy;
 pub mod drill;
 pub mod event;
 pub mod expression;
@@ -10,6 +11,7 @@ pub mod ids;
 pub mod inventory;
 pub mod manifest;
 pub mod outcome;
+pub mod parts;
 pub mod period;
 pub mod record;
 pub mod schedule;
@@ -17,4 +19,5 @@ pub mod secret;
 pub mod shell;
 pub mod signature;
 pub mod stack;
+pub mod store;
 pub mod units;

@@ -3,6 +3,7 @@
 mod host;
 mod servers;
 mod sign;
+mod stores;
 
 use clap::Args;
 use serde::Serialize;
@@ -18,7 +19,7 @@ use crate::{
     },
 };
 
-/// Checks what the jobs need: servers, tools, permissions, space, Docker
+/// Checks what the jobs need: servers, tools, permissions, space, Docker, stores
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -100,6 +101,7 @@ impl Doctor {
             checks.extend(host::docker(&config).await);
             checks.push(host::drill(&config.stack, &cancel).await);
             checks.extend(sign::check(&config.stack.sign));
+            checks.extend(stores::check(&config.stack, &cancel).await);
             checks.push(host::clock(&config.stack));
         });
         let worst = checks.iter().map(|check| check.outcome.clone()).fold(Outcome::Ok, Outcome::worst);

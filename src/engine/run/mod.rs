@@ -4,6 +4,7 @@ mod attempt;
 mod journal;
 mod locks;
 mod tail;
+mod upload;
 
 pub(super) use locks::job_lock;
 
@@ -243,7 +244,17 @@ impl Run<'_> {
         }
         let Some(staging) = staging else { return (None, None, outcome) };
         match self.publish(staging, captured, deadline).await {
-            Ok((set, shortfall)) => (shortfall, Some(set), outcome),
+            Ok((set, shortfall)) => {
+                let (of_copies, trouble) = self.upload(&set, deadline).await;
+                // Of two troubles the worse one is told; that the drill could not run stands in the set itself.
+                let trouble = match (shortfall, trouble) {
+                    (Some(a), Some(b)) => {
+                        Some(if b.outcome == a.outcome.clone().worst(b.outcome.clone()) { b } else { a })
+                    }
+                    (a, b) => a.or(b),
+                };
+                (trouble, Some(set), outcome.worst(of_copies))
+            }
             Err(trouble) => (Some(trouble), None, outcome),
         }
     }

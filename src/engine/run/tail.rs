@@ -66,7 +66,7 @@ impl Run<'_> {
     }
 
     /// A stage of the tail: numbered behind the steps, shown like one.
-    fn stage(&self, name: &str, place: usize, what: &str) -> Result<(usize, StepId), Trouble> {
+    pub(super) fn stage(&self, name: &str, place: usize, what: &str) -> Result<(usize, StepId), Trouble> {
         let id: StepId = name.parse().map_err(|e| Trouble::failed(format!("{e}")))?;
         self.sink.emit(Event::StepStarted { step: id.clone(), what: what.to_owned() });
         Ok((self.plan.chosen().count() + place, id))
