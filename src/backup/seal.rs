@@ -6,6 +6,7 @@ use super::{restore_md, staging::Staging, verify::Verified};
 use crate::{
     adapters::{clock, files},
     model::{
+        anomaly::Anomaly,
         ids::{JobName, SeriesName},
         manifest::{
             FileDigest, HostFacts, MANIFEST_FILE, MANIFEST_FORMAT, MANIFEST_VERSION, Manifest, RESTORE_FILE, RunFacts,
@@ -32,6 +33,8 @@ pub struct SetFacts {
     pub host: HostFacts,
     /// Programs that took part.
     pub tools: BTreeMap<String, String>,
+    /// What is unusual about the set.
+    pub anomalies: Vec<Anomaly>,
 }
 
 /// A verified set with its manifest, ready to be published. Only [`seal`] makes one.
@@ -72,6 +75,7 @@ pub fn seal(verified: Verified, facts: SetFacts) -> Result<Sealed, StreamError> 
         artifacts,
         files,
         verification,
+        anomalies: facts.anomalies,
     };
     let restore = restore_md::render(&manifest);
     manifest.files.push(write_text(&dir, RESTORE_FILE, &restore)?);

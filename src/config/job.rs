@@ -7,6 +7,7 @@ use crate::{
         ids::{JobName, SeriesName, StepId},
         manifest::Level,
         period::PeriodKind,
+        retention::Keep,
         schedule::Schedule,
     },
     steps::Step,
@@ -61,6 +62,8 @@ pub struct BackupPolicy {
     pub verify: Level,
     /// What becomes of a set whose drill could not run.
     pub if_unverifiable: IfUnverifiable,
+    /// Which sets are kept in the backup directory; `None`: all.
+    pub keep: Option<Keep>,
 }
 
 /// What becomes of a set whose drill could not run. One whose drill found a difference is never published.

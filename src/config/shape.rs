@@ -168,6 +168,28 @@ pub struct BackupSection {
     pub verify: Option<Level>,
     /// What becomes of a set whose drill could not run. Default: `"fail"`.
     pub if_unverifiable: Option<IfUnverifiable>,
+    /// Which sets of the series are kept in `backup_dir`; the others are pruned after a run that went well. Default: all.
+    pub keep: Option<KeepSection>,
+}
+
+/// `keep = { monthly = 12, yearly = 3 }`: which sets are kept. A set that any of these keeps stays, as do pinned sets and
+/// always the newest one. Days, weeks, months and years are the job's, by a set's slot or else its start; only those that
+/// have a verified set are counted, and of each the newest set stays.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeepSection {
+    /// The newest so many sets.
+    pub last: Option<u32>,
+    /// One set of each of the newest so many days.
+    pub daily: Option<u32>,
+    /// One set of each of the newest so many ISO weeks.
+    pub weekly: Option<u32>,
+    /// One set of each of the newest so many months.
+    pub monthly: Option<u32>,
+    /// One set of each of the newest so many years.
+    pub yearly: Option<u32>,
+    /// Every set that is younger than the newest one by no more than this, e.g. `30d`.
+    pub within: Option<Span>,
 }
 
 /// `[[step]]`: one step.

@@ -1,5 +1,6 @@
 //! Plain data and pure rules: no I/O, no clock, no async.
 
+pub mod anomaly;
 pub mod contents;
 pub mod drill;
 pub mod event;
@@ -10,6 +11,7 @@ pub mod inventory;
 pub mod manifest;
 pub mod outcome;
 pub mod period;
+pub mod retention;
 pub mod schedule;
 pub mod secret;
 pub mod stack;

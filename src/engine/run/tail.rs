@@ -171,6 +171,7 @@ impl Run<'_> {
                 attempt: self.attempt,
                 started: self.started,
                 sealed: self.started,
+                millis: 0,
                 timezone: self.plan.job.timezone.name().to_owned(),
             },
             host: HostFacts { name: host::name(), maint: env!("CARGO_PKG_VERSION").to_owned() },
