@@ -12,4 +12,5 @@ pub mod plant;
 pub mod postgres;
 pub mod process;
 pub mod secret;
+pub mod signature;
 pub mod tree;

@@ -3,6 +3,7 @@
 //! The types are the promise: [`seal`](seal::seal) takes [`Verified`](verify::Verified), which only the verifier can
 //! make, and [`publish`](publish::publish) takes [`Sealed`](seal::Sealed). So nothing unverified is ever published.
 
+pub mod chain;
 mod create_database;
 pub mod drill;
 pub mod load;

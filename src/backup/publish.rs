@@ -18,6 +18,8 @@ pub struct Published {
     pub path: PathBuf,
     /// Its manifest.
     pub manifest: Manifest,
+    /// The manifest's SHA-256: the new head of its series' chain.
+    pub manifest_sha256: String,
     /// All its files together.
     pub bytes: u64,
 }
@@ -47,7 +49,7 @@ impl Completeness {
 /// # Errors
 /// When the rename fails; nothing is visible then.
 pub fn publish(sealed: Sealed, backup_dir: &Path, completeness: Completeness) -> Result<Published, FileError> {
-    let Sealed { staging, manifest, bytes } = sealed;
+    let Sealed { staging, manifest, manifest_sha256, bytes } = sealed;
     let parent = completeness.series_dir(backup_dir, manifest.series.as_str());
     files::create_private_dir(&parent)?;
     files::sync_dir(staging.dir())?;
@@ -55,7 +57,7 @@ pub fn publish(sealed: Sealed, backup_dir: &Path, completeness: Completeness) ->
         let name = if number == 1 { manifest.period.clone() } else { format!("{}-{number}", manifest.period) };
         let path = parent.join(name);
         if files::rename_new(staging.dir(), &path)? {
-            return Ok(Published { path, manifest, bytes });
+            return Ok(Published { path, manifest, manifest_sha256, bytes });
         }
     }
     unreachable!("numbers do not end")

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use crate::{
     model::{
         contents::Codec,
-        manifest::{Artifact, Manifest, Source},
+        manifest::{Artifact, MANIFEST_FILE, MANIFEST_SIGNATURE_FILE, Manifest, Source},
+        signature::Namespace,
         units::{ByteSize, count},
     },
     stream::tar::gnu_tar_options,
@@ -30,7 +31,7 @@ fn unpack(artifact: &Artifact) -> String {
 }
 
 /// Writing to a String cannot fail, so results of `writeln!` are dropped throughout.
-pub(super) fn render(manifest: &Manifest) -> String {
+pub(super) fn render(manifest: &Manifest, signed: bool) -> String {
     let mut text = String::new();
     let started = manifest.run.started.format("%Y-%m-%d %H:%M:%S UTC");
     let _ = writeln!(
@@ -67,6 +68,9 @@ pub(super) fn render(manifest: &Manifest) -> String {
         let _ = writeln!(text, "{test} {}", shell(&artifact.packed.file));
     }
     text.push_str("```\n");
+    if signed {
+        signature(&mut text);
+    }
     let mut number = 2;
     let postgres =
         manifest.artifacts.iter().any(|a| matches!(a.source, Source::PostgresDatabase(_) | Source::PostgresServer(_)));
@@ -89,6 +93,21 @@ pub(super) fn render(manifest: &Manifest) -> String {
         number += 1;
     }
     text
+}
+
+/// SHA256SUMS is not signed; the manifest is, and has the same digests.
+fn signature(text: &mut String) {
+    let _ = writeln!(
+        text,
+        "\nWho made it? `{MANIFEST_FILE}` is signed. `allowed_signers` is a file with the name and the public key of whoever \
+         may sign\n(`NAME ssh-ed25519 AAAA…`); take it from where this host cannot write. Then the files against what was \
+         signed:\n\n\
+         ```\n\
+         NAME=$(ssh-keygen -Y find-principals -f allowed_signers -s {MANIFEST_SIGNATURE_FILE} | head -n 1)\n\
+         ssh-keygen -Y verify -f allowed_signers -I \"$NAME\" -n {} -s {MANIFEST_SIGNATURE_FILE} < {MANIFEST_FILE}\n\
+         jq -r '.files[] | \"\\(.sha256)  \\(.file)\"' {MANIFEST_FILE} | sha256sum -c\n```",
+        Namespace::Set.as_str(),
+    );
 }
 
 fn connection(text: &mut String, number: usize, manifest: &Manifest) {

@@ -11,7 +11,7 @@ use crate::{
 /// One directory that is, or should be, a set.
 #[derive(Debug)]
 pub struct Entry {
-    /// `series/period`, e.g. `monthly/202608-2`.
+    /// `series/period`, e.g. `monthly/202608-2`; of one series alone, `202608-2`.
     pub name: String,
     /// Its directory.
     pub path: PathBuf,
@@ -19,6 +19,8 @@ pub struct Entry {
     pub partial: bool,
     /// Its manifest, or why there is none that can be read.
     pub manifest: Result<Manifest, String>,
+    /// The SHA-256 of its manifest's bytes, where that can be read: what records and the next set name it by.
+    pub manifest_sha256: Option<String>,
 }
 
 /// Every set below `backup_dir`, by name. Directories that are not sets are listed with what is wrong, never hidden.
@@ -29,17 +31,33 @@ pub fn list(backup_dir: &Path) -> Result<Vec<Entry>, FileError> {
     let mut entries = Vec::new();
     for (base, partial) in [(backup_dir.to_owned(), false), (backup_dir.join(PARTIAL_DIR), true)] {
         for series in directories(&base)?.into_iter().filter(|name| name.parse::<SeriesName>().is_ok()) {
-            for period in directories(&base.join(&series))?.into_iter().filter(|name| !name.starts_with('.')) {
-                let path = base.join(&series).join(&period);
+            for entry in of_series(&base.join(&series))? {
+                let period = &entry.name;
                 let name =
                     if partial { format!("{PARTIAL_DIR}/{series}/{period}") } else { format!("{series}/{period}") };
-                let manifest = verify::read_manifest(&path).map_err(|e| chain(&e));
-                entries.push(Entry { name, path, partial, manifest });
+                entries.push(Entry { name, partial, ..entry });
             }
         }
     }
     entries.sort_by(|a, b| (a.partial, &a.name).cmp(&(b.partial, &b.name)));
     Ok(entries)
+}
+
+/// Every set in the directory of a series, by name alone.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn of_series(series_dir: &Path) -> Result<Vec<Entry>, FileError> {
+    let names = directories(series_dir)?.into_iter().filter(|name| !name.starts_with('.'));
+    let entry = |name: String| {
+        let path = series_dir.join(&name);
+        let (manifest, manifest_sha256) = match verify::open(&path) {
+            Ok(sealed) => (Ok(sealed.manifest), Some(sealed.sha256)),
+            Err(error) => (Err(chain(&error)), None),
+        };
+        Entry { name, path, partial: false, manifest, manifest_sha256 }
+    };
+    Ok(names.map(entry).collect())
 }
 
 fn directories(dir: &Path) -> Result<Vec<String>, FileError> {

@@ -5,12 +5,13 @@ use serde::Serialize;
 
 use super::{Exit, Failure, Global, output};
 use crate::{
+    adapters::signature::Trust,
     backup::{
-        records,
+        records::{self, Found, RecordProblem},
         sets::{self, Entry},
     },
     config,
-    model::{drill::Record, manifest::Verification, units::ByteSize},
+    model::{manifest::Verification, record::Signed, units::ByteSize},
 };
 
 /// Lists the sets in the backup directory
@@ -38,10 +39,10 @@ struct Line<'a> {
     partial: bool,
     problem: Option<&'a str>,
     manifest: Option<&'a crate::model::manifest::Manifest>,
-    /// Drills of later days, oldest first.
-    drills: Vec<Record>,
+    /// What was recorded of it later, oldest first.
+    records: Vec<Signed>,
     /// Records that cannot be read, or speak of another set.
-    bad_records: Vec<String>,
+    bad_records: Vec<RecordProblem>,
 }
 
 impl Backups {
@@ -52,18 +53,19 @@ impl Backups {
             self.series.as_ref().is_none_or(|s| e.name.trim_start_matches(".partial/").starts_with(&format!("{s}/")))
         };
         let entries: Vec<Entry> = sets::list(backup_dir)?.into_iter().filter(wanted).collect();
+        let trust = super::trust(None, global)?;
         let damaged = entries.iter().any(|e| e.manifest.is_err());
         if self.json {
             for e in &entries {
-                let (drills, bad_records) = recorded(e)?;
+                let found = recorded(e, trust.as_ref())?;
                 let line = Line {
                     set: &e.name,
                     path: &e.path,
                     partial: e.partial,
                     problem: e.manifest.as_ref().err().map(String::as_str),
                     manifest: e.manifest.as_ref().ok(),
-                    drills,
-                    bad_records,
+                    records: found.current().cloned().collect(),
+                    bad_records: found.problems,
                 };
                 println!("{}", serde_json::to_string(&line).map_err(|e| Failure::other(e.to_string()))?);
             }
@@ -71,22 +73,28 @@ impl Backups {
             println!("no sets in {}", backup_dir.display());
             println!("make one: maint run JOB; see which jobs there are: maint jobs");
         } else {
-            table(&entries, &config.stack.timezone)?;
+            table(&entries, &config.stack.timezone, trust.as_ref())?;
         }
         Ok(if damaged { Exit::Verification } else { Exit::Ok })
     }
 }
 
 /// What was learned of a set later; nothing of what is no set.
-fn recorded(entry: &Entry) -> Result<(Vec<Record>, Vec<String>), Failure> {
+fn recorded(entry: &Entry, trust: Option<&Trust>) -> Result<Found, Failure> {
     if entry.manifest.is_err() {
-        return Ok(Default::default());
+        return Ok(Found::default());
     }
-    Ok(records::drills(&entry.path)?)
+    let (series_dir, set) = records::place(&entry.path)?;
+    Ok(records::read(&series_dir, &set, trust)?)
 }
 
 /// The level that a set reached before it was published, and what was learned later.
-fn level(entry: &Entry, verification: &Verification, zone: &chrono_tz::Tz) -> Result<String, Failure> {
+fn level(
+    entry: &Entry,
+    verification: &Verification,
+    zone: &chrono_tz::Tz,
+    trust: Option<&Trust>,
+) -> Result<String, Failure> {
     let mut level = verification.level.to_string();
     if entry.partial {
         level.push_str(" (partial)");
@@ -94,19 +102,15 @@ fn level(entry: &Entry, verification: &Verification, zone: &chrono_tz::Tz) -> Re
     if verification.shortfall.is_some() {
         level.push_str(" (the drill could not run)");
     }
-    let (drills, bad) = recorded(entry)?;
-    if let Some(newest) = drills.last() {
-        level.push_str(&format!(
-            "\n{} {}",
-            newest.verification.level,
-            newest.made.with_timezone(zone).format("%Y-%m-%d")
-        ));
+    let found = recorded(entry, trust)?;
+    if let Some((record, drilled)) = found.drills().next_back() {
+        level.push_str(&format!("\n{} {}", drilled.level, record.made.with_timezone(zone).format("%Y-%m-%d")));
     }
-    level.extend(bad.iter().map(|problem| format!("\nbad record: {problem}")));
+    level.extend(found.problems.iter().map(|problem| format!("\nbad record: {problem}")));
     Ok(level)
 }
 
-fn table(entries: &[Entry], zone: &chrono_tz::Tz) -> Result<(), Failure> {
+fn table(entries: &[Entry], zone: &chrono_tz::Tz, trust: Option<&Trust>) -> Result<(), Failure> {
     let mut table = output::table(&["SET", "CAPTURED", "VERIFIED", "SIZE", "HOLDS", "BY"]);
     for entry in entries {
         match &entry.manifest {
@@ -114,7 +118,7 @@ fn table(entries: &[Entry], zone: &chrono_tz::Tz) -> Result<(), Failure> {
                 let captured = m.run.started.with_timezone(zone).format("%Y-%m-%d %H:%M %Z").to_string();
                 let bytes = ByteSize(m.files.iter().map(|f| f.bytes).sum());
                 let holds = m.artifacts.iter().map(|a| a.packed.file.as_str()).collect::<Vec<_>>().join("\n");
-                let level = level(entry, &m.verification, zone)?;
+                let level = level(entry, &m.verification, zone, trust)?;
                 table.add_row(vec![entry.name.clone(), captured, level, bytes.to_string(), holds, m.job.to_string()]);
             }
             Err(problem) => {

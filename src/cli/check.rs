@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Exit, Failure, Global};
 use crate::{
     config::{self, Mistake},
-    model::units::count,
+    model::{secret::SecretSource, stack::SignSettings, units::count},
 };
 
 /// Checks maint.toml and every job, offline; shows every mistake at its line and column
@@ -55,7 +55,23 @@ impl Check {
         println!("  servers  {}", count(config.stack.postgres.len() as u64, "PostgreSQL server"));
         println!("  sets     {}", config.stack.backup_dir.display());
         println!("  state    {}", config.stack.state_dir.display());
+        println!("  signed   {}", signed(&config.stack.sign));
         println!("whether the servers answer: maint doctor");
         Ok(Exit::Ok)
+    }
+}
+
+/// Who signs, and who is believed, in one line.
+fn signed(sign: &SignSettings) -> String {
+    let by = match &sign.key {
+        Some(SecretSource::File(file)) => format!("by the key in {}", file.display()),
+        Some(SecretSource::Credential(name)) => format!("by the key in the credential {name}"),
+        Some(_) => "by a key".to_owned(),
+        None => "no; add [sign] with a key".to_owned(),
+    };
+    match &sign.trust {
+        Some(file) => format!("{by}; believed are the keys in {}", file.display()),
+        None if sign.key.is_some() => format!("{by}; nothing says which keys are believed: add `trust` to [sign]"),
+        None => by,
     }
 }

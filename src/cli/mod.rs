@@ -19,7 +19,11 @@ mod runs;
 mod set_arg;
 mod verify;
 
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -27,7 +31,10 @@ pub use exit::Exit;
 use failure::Failure;
 
 use crate::{
-    adapters::{clock, host},
+    adapters::{
+        clock, host,
+        signature::{Signer, Trust},
+    },
     backup::drill::Ground,
     config,
     model::stack::{Docker, DrillSettings},
@@ -144,6 +151,21 @@ fn ground(global: &Global, allow_unisolated: bool) -> Result<Ground, Failure> {
     };
     ground.settings.allow_unisolated |= allow_unisolated;
     Ok(ground)
+}
+
+/// Whom this host believes: `--trust`, else what is configured, where there is a configuration.
+fn trust(given: Option<&Path>, global: &Global) -> Result<Option<Trust>, Failure> {
+    let path = match given {
+        Some(path) => Some(path.to_owned()),
+        None => config::load_if_any(global.config.as_deref())?.and_then(|config| config.stack.sign.trust.clone()),
+    };
+    Ok(path.as_deref().map(Trust::load).transpose()?)
+}
+
+/// What signs records on this host, where something is configured to.
+fn signer(global: &Global) -> Result<Option<Signer>, Failure> {
+    let config = config::load_if_any(global.config.as_deref())?;
+    Ok(config.and_then(|config| config.stack.sign.key.clone()).as_ref().map(Signer::load).transpose()?)
 }
 
 /// The async runtime of the commands that need one.

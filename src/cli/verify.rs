@@ -19,6 +19,7 @@ use crate::{
         failure::chain,
         ids::StepId,
         manifest::Level,
+        signature::Signature,
         units::{ByteSize, Elapsed, count},
     },
 };
@@ -32,8 +33,10 @@ Examples:
   maint verify /mnt/usb/202608             any directory with a set; needs no configuration
   maint verify --level checksum monthly    digests alone, nothing decoded
   maint verify --level drill monthly       also restored into a throwaway PostgreSQL, and compared
+  maint verify --trust ops.pub monthly     signed by one of these keys (allowed_signers of ssh-keygen)
 
-A drill that succeeds is recorded beside the set, in .records/ of its series. Without a configuration it uses this
+Where a trust anchor is given or configured, a set that is not signed by one of its keys is not as it should be; without
+one, who made a set is not checked, and the report says so. A drill that succeeds is recorded beside the set, in .records/ of its series. Without a configuration it uses this
 host's PostgreSQL.
 
 Exit codes: 0 all as captured, 3 something differs or is missing, 4 something could not be checked")]
@@ -47,6 +50,9 @@ pub struct Verify {
     /// With --level drill: let the throwaway server run without a cage where none can be had; the evidence says so
     #[arg(long)]
     allow_unisolated: bool,
+    /// Believe the keys in this allowed_signers file; default: that of [sign] in the configuration
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -70,13 +76,16 @@ impl Verify {
             LevelArg::Structure => Level::Structure,
             LevelArg::Drill => Level::Drill,
         };
+        let trust = super::trust(self.trust.as_deref(), global)?;
+        // Before a drill's hours, not after them.
+        let signer = if level == Level::Drill { super::signer(global)? } else { None };
         let ground = if level == Level::Drill { Some(super::ground(global, self.allow_unisolated)?) } else { None };
         let runtime = super::runtime()?;
         let cancel = CancellationToken::new();
         let _signals = signal::cancel_on_signals(&runtime, &cancel)?;
         let progress = output::progress(self.json);
         let events = StepEvents::new(progress.sink(), step_id()?);
-        let report = verify::set(&dir, level, &cancel, &events);
+        let report = verify::set(&dir, level, trust.as_ref(), &cancel, &events);
         let mut report = report.inspect_err(|_| progress.finish())?;
         let drilled = match &ground {
             Some(ground) if report.findings.is_empty() => {
@@ -99,7 +108,12 @@ impl Verify {
             report.add_drill(drilled)?;
         }
         let record = match &report.drill {
-            Some(drill) => Some(records::add_drill(&dir, &report.manifest, report.evidence(), drill.clone())?),
+            Some(drill) => {
+                let (series_dir, set) = records::place(&dir)?;
+                let body = records::drilled(report.evidence(), drill.clone());
+                let record = records::make(&report.manifest.series, &set, &report.manifest_sha256, body);
+                Some(records::put(&series_dir, &record, signer.as_ref())?)
+            }
             None => None,
         };
         if self.json {
@@ -138,6 +152,9 @@ fn print(dir: &Path, report: &SetReport, level: Level) {
         for check in more {
             println!("    {:<34} {}", "", output::faint(check));
         }
+    }
+    if let Signature::Unsigned | Signature::NotChecked { .. } = report.signature {
+        println!("  {} {:<34} {}", output::warn("!"), "who made it", output::warn(&report.signature.to_string()));
     }
     if let Some(drill) = &report.drill {
         print_drill(drill);

@@ -8,11 +8,11 @@ use std::{
 use super::{
     diagnostic::Mistake,
     document::{Document, nearest, place},
-    shape::{DrillSection, HostFile, PostgresSection},
+    shape::{DrillSection, HostFile, PostgresSection, SignSection},
 };
 use crate::model::{
     secret::{Secret, SecretSource},
-    stack::{Docker, DrillSettings, PostgresAddress, PostgresServer, SslMode, Stack},
+    stack::{Docker, DrillSettings, PostgresAddress, PostgresServer, SignSettings, SslMode, Stack},
 };
 
 const DEFAULT_LOCK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -48,7 +48,22 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         postgres,
         docker: Docker { host: docker_host },
         drill,
+        sign: raw.sign.map(|section| sign(document, &root, section, mistakes)).unwrap_or_default(),
     }
+}
+
+fn sign(document: &Document, root: &Path, raw: SignSection, mistakes: &mut Vec<Mistake>) -> SignSettings {
+    if raw.key_file.is_some() && raw.key_credential.is_some() {
+        mistakes.push(document.at_path(&place!["sign", "key_credential"], "the key is given twice; keep one"));
+    }
+    let key = raw.key_file.map(|file| SecretSource::File(tidy(&root.join(file))));
+    let key = key.or(raw.key_credential.map(SecretSource::Credential));
+    let trust = raw.trust.map(|file| tidy(&root.join(file)));
+    if key.is_none() && trust.is_none() {
+        let mistake = document.at_path(&place!["sign"], "says neither who signs nor who is believed");
+        mistakes.push(mistake.help("add `key_file = \"…\"`, `trust = \"…\"` or both"));
+    }
+    SignSettings { key, trust }
 }
 
 fn drill(

@@ -46,8 +46,15 @@ pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     jobs::check_series(&jobs, &stack.jobs_dir, &mut mistakes);
     for server in stack.postgres.values() {
         if let Some(SecretSource::File(file)) = &server.password {
-            mistakes.extend(trust::check_secret(file));
+            mistakes.extend(trust::check_secret(file, "password"));
         }
+    }
+    if let Some(SecretSource::File(file)) = &stack.sign.key {
+        mistakes.extend(trust::check_secret(file, "key"));
+    }
+    if let Some(file) = &stack.sign.trust {
+        // Whoever writes it decides which sets are believed.
+        mistakes.extend(trust::check(file));
     }
     if mistakes.iter().any(|m| !m.warning) {
         return Err(ConfigError { mistakes });

@@ -57,6 +57,8 @@ pub struct HostFile {
     pub docker: Option<DockerSection>,
     /// Where and how sets are restored to try them.
     pub drill: Option<DrillSection>,
+    /// Who signs sets and records, and who is believed.
+    pub sign: Option<SignSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.
@@ -124,6 +126,20 @@ pub struct DrillSection {
     pub jobs: Option<u32>,
     /// Its priority for processor and disk, 0 to 19, as in nice(1). Default: 10.
     pub nice: Option<u8>,
+}
+
+/// `[sign]`: who signs sets and records, and who is believed. A key proves nothing against whoever has it: keep the trust
+/// anchor, and the newest set's digest, where this host cannot write too.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignSection {
+    /// The private key that signs, of `ssh-keygen -t ed25519 -N ''`; mode 0600.
+    pub key_file: Option<PathBuf>,
+    /// A systemd credential with that key.
+    pub key_credential: Option<String>,
+    /// The keys that are believed: a file in the format of ssh-keygen's `allowed_signers`. With it, what is not signed, or by
+    /// another key, is a finding of `maint verify`.
+    pub trust: Option<PathBuf>,
 }
 
 /// `jobs/NAME.toml`: one job.

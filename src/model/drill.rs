@@ -2,15 +2,10 @@
 
 use std::{fmt, time::Duration};
 
-use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    ids::SeriesName,
-    manifest::{HostFacts, Verification},
-    units::{Elapsed, count},
-};
+use super::units::{Elapsed, count};
 
 /// What a drill restored and compared.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -53,32 +48,6 @@ pub struct Restored {
     pub checks: Vec<String>,
     /// What could not be compared, and why.
     pub not_compared: Vec<String>,
-}
-
-/// What `format` of a record says.
-pub const RECORD_FORMAT: &str = "maint-record";
-/// The format's version; a reader refuses a higher one.
-pub const RECORD_VERSION: u32 = 1;
-
-/// What was learned of a set after it was published: a file beside the sets, never inside one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Record {
-    /// Always `maint-record`.
-    pub format: String,
-    /// The format's version.
-    pub version: u32,
-    /// The set's series.
-    pub series: SeriesName,
-    /// The set's name in it, e.g. `202608-2`.
-    pub set: String,
-    /// SHA-256 of the set's manifest, so that the record speaks of this set and no other.
-    pub manifest_sha256: String,
-    /// Where it was learned.
-    pub host: HostFacts,
-    /// When.
-    pub made: DateTime<Utc>,
-    /// What was found to be as it should be.
-    pub verification: Verification,
 }
 
 impl fmt::Display for Drill {

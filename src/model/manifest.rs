@@ -26,6 +26,8 @@ pub const MANIFEST_FILE: &str = "manifest.json";
 pub const SUMS_FILE: &str = "SHA256SUMS";
 /// The restore instructions' file name in every set.
 pub const RESTORE_FILE: &str = "RESTORE.md";
+/// The file name of the manifest's signature, in a set that is signed.
+pub const MANIFEST_SIGNATURE_FILE: &str = "manifest.json.sig";
 
 /// A set's table of contents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,13 +46,16 @@ pub struct Manifest {
     pub job: JobName,
     /// The run that made it.
     pub run: RunFacts,
+    /// The set before it in its series: what makes the series a chain. The first of a series has none, and a partial set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Previous>,
     /// Where it was made.
     pub host: HostFacts,
     /// Programs that took part, with their versions.
     pub tools: BTreeMap<String, String>,
     /// What was captured.
     pub artifacts: Vec<Artifact>,
-    /// Every file of the set but this one and the checksum list.
+    /// Every file of the set but this one, its signature and the checksum list.
     pub files: Vec<FileDigest>,
     /// How far the set was verified before it was published.
     pub verification: Verification,
@@ -96,6 +101,15 @@ impl fmt::Display for Trigger {
             Self::Manual => f.pad("manual"),
         }
     }
+}
+
+/// The set before one in its series.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Previous {
+    /// Its name in the series, e.g. `202607`.
+    pub set: String,
+    /// SHA-256 of its manifest.
+    pub manifest_sha256: String,
 }
 
 /// Where a set was made.

@@ -1,6 +1,7 @@
 //! Plain data and pure rules: no I/O, no clock, no async.
 
 pub mod anomaly;
+pub mod chain;
 pub mod contents;
 pub mod drill;
 pub mod event;
@@ -11,8 +12,10 @@ pub mod inventory;
 pub mod manifest;
 pub mod outcome;
 pub mod period;
+pub mod record;
 pub mod retention;
 pub mod schedule;
 pub mod secret;
+pub mod signature;
 pub mod stack;
 pub mod units;

@@ -29,6 +29,17 @@ pub struct Stack {
     pub docker: Docker,
     /// Where and how sets are restored to try them.
     pub drill: DrillSettings,
+    /// Who signs sets and records, and who is believed.
+    pub sign: SignSettings,
+}
+
+/// Who signs sets and records, and who is believed.
+#[derive(Debug, Clone, Default)]
+pub struct SignSettings {
+    /// The private key; `None`: nothing is signed.
+    pub key: Option<SecretSource>,
+    /// The keys that are believed, in the format of ssh-keygen's `allowed_signers`; `None`: whose key it was is not checked.
+    pub trust: Option<PathBuf>,
 }
 
 /// Where and how a set is restored to try it, before it counts.

@@ -4,6 +4,7 @@
 
 mod artifact;
 mod dump;
+mod manifest;
 mod set;
 mod tree;
 
@@ -17,7 +18,8 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-pub use set::{Checked, Finding, SetReport, read_manifest, set};
+pub use manifest::{SealedManifest, open, parse_manifest, read_manifest, read_signature};
+pub use set::{Checked, Finding, SetReport, set};
 
 use super::staging::Staging;
 use crate::{

@@ -12,28 +12,29 @@ use super::{
     super::{drill::DrillError, seal},
     VerifyError, all,
     artifact::compare,
+    manifest::{MAX_MANIFEST_BYTES, SealedManifest, open, read_signature},
 };
 use crate::{
-    adapters::{clock, files},
+    adapters::{clock, files, signature::Trust},
     model::{
         drill::Drill,
         event::StepEvents,
         failure::{Class, Diagnose, chain},
-        manifest::{
-            Evidence, FileDigest, Level, MANIFEST_FILE, MANIFEST_FORMAT, MANIFEST_VERSION, Manifest, SUMS_FILE,
-        },
+        manifest::{Evidence, FileDigest, Level, MANIFEST_FILE, MANIFEST_SIGNATURE_FILE, Manifest, SUMS_FILE},
+        signature::Signature,
     },
     stream::{StreamError, decode, hash::Sha},
 };
-
-/// A manifest is small even with a million files; a larger one is not ours.
-const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 
 /// What a verification of a set found.
 #[derive(Debug, Serialize)]
 pub struct SetReport {
     /// The set's manifest.
     pub manifest: Manifest,
+    /// SHA-256 of its bytes.
+    pub manifest_sha256: String,
+    /// Who signed it.
+    pub signature: Signature,
     /// The level that was asked for.
     pub level: Level,
     /// What was compared and is as it should be.
@@ -122,72 +123,30 @@ impl SetReport {
     }
 }
 
-/// Reads a set's manifest.
-///
-/// # Errors
-/// When it cannot be read, is not a manifest, or is of a newer version.
-pub fn read_manifest(dir: &Path) -> Result<Manifest, VerifyError> {
-    parse(dir, &read_manifest_text(dir)?)
-}
-
-fn read_manifest_text(dir: &Path) -> Result<Vec<u8>, VerifyError> {
-    let path = dir.join(MANIFEST_FILE);
-    if !path.exists() {
-        return Err(VerifyError::NotASet { path: dir.to_owned(), problem: format!("{MANIFEST_FILE} is missing") });
-    }
-    Ok(files::read_limited(&path, MAX_MANIFEST_BYTES)?)
-}
-
-fn parse(dir: &Path, text: &[u8]) -> Result<Manifest, VerifyError> {
-    #[derive(serde::Deserialize)]
-    struct Head {
-        format: String,
-        version: u32,
-    }
-    let path = dir.join(MANIFEST_FILE);
-    let refuse = |problem: String| VerifyError::NotASet { path: path.clone(), problem };
-    let head: Head = serde_json::from_slice(text).map_err(|e| refuse(format!("is not a manifest: {e}")))?;
-    if head.format != MANIFEST_FORMAT {
-        return Err(refuse(format!("its format is `{}`, not `{MANIFEST_FORMAT}`", head.format)));
-    }
-    if head.version > MANIFEST_VERSION {
-        return Err(VerifyError::Newer { path, version: head.version, readable: MANIFEST_VERSION });
-    }
-    let manifest: Manifest = serde_json::from_slice(text).map_err(|e| refuse(format!("is damaged: {e}")))?;
-    let owned = manifest.artifacts.iter().flat_map(|a| [&a.packed, &a.contents].into_iter().chain(&a.companions));
-    if let Some(odd) = manifest.files.iter().chain(owned).find(|f| !is_plain_name(&f.file)) {
-        return Err(refuse(format!("names a file outside the set: `{}`", odd.file)));
-    }
-    Ok(manifest)
-}
-
-fn is_plain_name(name: &str) -> bool {
-    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0', '\n', '\\'])
-}
-
-/// Verifies a published set; every difference becomes a finding. Blocking.
+/// Verifies a published set; every difference becomes a finding. With a trust anchor, so does a signature that is not by
+/// one of its keys. Blocking.
 ///
 /// # Errors
 /// When there is no manifest to compare with, or on cancellation.
 pub fn set(
     dir: &Path,
     level: Level,
+    trust: Option<&Trust>,
     cancel: &CancellationToken,
     events: &StepEvents,
 ) -> Result<SetReport, VerifyError> {
     let begun = clock::monotonic();
-    let text = read_manifest_text(dir)?;
-    let manifest = parse(dir, &text)?;
+    let sealed = open(dir)?;
     let mut findings = Vec::new();
+    let (own, signature) = signed(dir, &sealed, trust, &mut findings);
+    let manifest = sealed.manifest;
     let mut expected: BTreeMap<&str, &FileDigest> = manifest.files.iter().map(|f| (f.file.as_str(), f)).collect();
-    let own = FileDigest { file: MANIFEST_FILE.into(), bytes: text.len() as u64, sha256: Sha::of(&text) };
-    expected.insert(MANIFEST_FILE, &own);
+    expected.extend(own.iter().map(|f| (f.file.as_str(), f)));
     sums(dir, &expected, &seal::sums(&manifest, &own), &mut findings);
     let present = presence(dir, &expected, &mut findings)?;
 
-    let mut checked = Vec::new();
-    let mut done: BTreeSet<&str> = BTreeSet::from([MANIFEST_FILE]);
-    checked.push(Checked { file: own.file.clone(), bytes: own.bytes, checks: vec!["stands in SHA256SUMS".into()] });
+    let mut checked = own_checked(&own, &signature);
+    let mut done: BTreeSet<&str> = own.iter().map(|f| f.file.as_str()).collect();
     let whole: Vec<_> =
         manifest.artifacts.iter().filter(|a| is_consistent(a, &expected, &present, &mut findings)).cloned().collect();
     for (artifact, result) in whole.iter().zip(all(dir, &whole, level, cancel, events)) {
@@ -223,7 +182,56 @@ pub fn set(
         }
     }
     let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(SetReport { manifest, level, checked, findings, drill: None, millis })
+    Ok(SetReport { manifest, manifest_sha256: sealed.sha256, signature, level, checked, findings, drill: None, millis })
+}
+
+/// The manifest and, where it has one, its signature; with who made that. What is wrong with it is a finding.
+fn signed(
+    dir: &Path,
+    sealed: &SealedManifest,
+    trust: Option<&Trust>,
+    findings: &mut Vec<Finding>,
+) -> (Vec<FileDigest>, Signature) {
+    let digest = |file: &str, bytes: u64, sha256: String| FileDigest { file: file.to_owned(), bytes, sha256 };
+    let mut own = vec![digest(MANIFEST_FILE, sealed.text.len() as u64, sealed.sha256.clone())];
+    let signature = match read_signature(dir) {
+        Ok(bytes) => {
+            let signature = sealed.signature(bytes.as_deref(), trust);
+            let file = bytes.map(|b| digest(MANIFEST_SIGNATURE_FILE, b.len() as u64, Sha::of(&b)));
+            own.extend(file);
+            signature
+        }
+        Err(error) => {
+            findings.push(Finding {
+                file: MANIFEST_SIGNATURE_FILE.into(),
+                problem: chain(&error),
+                unknown: true,
+                hint: error.hint(),
+            });
+            return (own, Signature::Unsigned);
+        }
+    };
+    let hint = match &signature {
+        Signature::Missing => "it was made before [sign] was configured, or somebody took the signature away: maint audit \
+                               tells whether a later, signed set of its series vouches for it",
+        Signature::Untrusted { .. } => "find out whose key that is before you add it to the trust anchor",
+        _ => "compare the set with another copy",
+    };
+    let finding = |problem| Finding { hint: Some(hint.to_owned()), ..Finding::new(MANIFEST_FILE, problem) };
+    findings.extend(signature.problem().map(finding));
+    (own, signature)
+}
+
+/// What is known of the manifest and its signature once they are as SHA256SUMS says.
+fn own_checked(own: &[FileDigest], signature: &Signature) -> Vec<Checked> {
+    let checks = |file: &FileDigest| {
+        let mut checks = vec!["stands in SHA256SUMS".to_owned()];
+        if let (Signature::Good { .. }, MANIFEST_SIGNATURE_FILE) = (signature, file.file.as_str()) {
+            checks.insert(0, signature.to_string());
+        }
+        checks
+    };
+    own.iter().map(|f| Checked { file: f.file.clone(), bytes: f.bytes, checks: checks(f) }).collect()
 }
 
 /// Turns an error about one file into a finding; a cancellation stays an error.
@@ -327,6 +335,10 @@ fn sums(dir: &Path, expected: &BTreeMap<&str, &FileDigest>, as_written: &str, fi
         }
     }
     for name in listed.keys() {
+        if *name == MANIFEST_SIGNATURE_FILE {
+            findings.push(Finding::new(name, "is missing"));
+            continue;
+        }
         findings.push(Finding::new(SUMS_FILE, format!("lists {name}, which the manifest does not know")));
     }
     if findings.len() == before {

@@ -2,6 +2,7 @@
 
 mod host;
 mod servers;
+mod sign;
 
 use clap::Args;
 use serde::Serialize;
@@ -66,6 +67,10 @@ impl Check {
         Self { subject: subject.to_owned(), check, outcome, found: None, remedy: error.hint() }
     }
 
+    fn unfit(subject: &str, check: &'static str, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Failed(reason.into()), ..Self::warning(subject, check, "", remedy) }
+    }
+
     fn unknown(subject: &str, check: &'static str, reason: impl Into<String>) -> Self {
         let outcome = Outcome::Unknown(reason.into());
         Self { subject: subject.to_owned(), check, outcome, found: None, remedy: None }
@@ -94,6 +99,7 @@ impl Doctor {
             checks.extend(host::directories(&config.stack, largest));
             checks.extend(host::docker(&config).await);
             checks.push(host::drill(&config.stack, &cancel).await);
+            checks.extend(sign::check(&config.stack.sign));
             checks.push(host::clock(&config.stack));
         });
         let worst = checks.iter().map(|check| check.outcome.clone()).fold(Outcome::Ok, Outcome::worst);

@@ -6,7 +6,7 @@ use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use crate::{
-    config::shape::{BackupSection, DockerSection, DrillSection, HostFile, JobFile, PostgresSection, StepSection},
+    config::shape::{BackupSection, DockerSection, DrillSection, HostFile, JobFile, PostgresSection, SignSection, StepSection},
     steps::Step,
 };
 
@@ -21,10 +21,11 @@ line and column.
 /// The page. Writing to a String cannot fail.
 pub(super) fn render() -> String {
     let mut text = INTRODUCTION.to_owned();
-    section(&mut text, "## maint.toml", &schema_for!(HostFile), &["postgres", "docker", "drill"]);
+    section(&mut text, "## maint.toml", &schema_for!(HostFile), &["postgres", "docker", "drill", "sign"]);
     section(&mut text, "### [postgres.NAME]", &schema_for!(PostgresSection), &[]);
     section(&mut text, "### [docker]", &schema_for!(DockerSection), &[]);
     section(&mut text, "### [drill]", &schema_for!(DrillSection), &[]);
+    section(&mut text, "### [sign]", &schema_for!(SignSection), &[]);
     section(&mut text, "## jobs/NAME.toml", &schema_for!(JobFile), &["backup", "step"]);
     section(&mut text, "### [backup]", &schema_for!(BackupSection), &[]);
     section(&mut text, "### [[step]]", &schema_for!(StepSection), &[]);

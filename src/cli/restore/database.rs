@@ -133,12 +133,14 @@ fn globals<'a>(work: &'a Work<'_>, facts: &PostgresFacts) -> Option<&'a Artifact
 
 /// How long the same took in a drill, where there was one.
 fn measured(work: &Work<'_>, file: &str) -> Option<Duration> {
-    let recorded = records::drills(&work.set).map(|(records, _)| records).unwrap_or_default();
-    let drills = recorded.into_iter().rev().map(|r| r.verification).chain([work.manifest.verification.clone()]);
+    let found = records::place(&work.set).and_then(|(series_dir, set)| records::read(&series_dir, &set, None));
+    let found = found.unwrap_or_default();
+    let recorded = found.drills().rev().map(|(_, verification)| verification);
+    let drills = recorded.chain([&work.manifest.verification]);
     let of = |restored: &crate::model::drill::Restored| {
         Duration::from_millis(restored.restore_millis + restored.compare_millis)
     };
-    drills.filter_map(|v| v.drill).find_map(|drill| drill.restored.iter().find(|r| r.file == file).map(of))
+    drills.filter_map(|v| v.drill.as_ref()).find_map(|drill| drill.restored.iter().find(|r| r.file == file).map(of))
 }
 
 fn planned(request: &DatabaseRequest<'_>, plan: &DatabasePlan, work: &Work<'_>) -> Vec<String> {

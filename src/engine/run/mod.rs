@@ -20,6 +20,7 @@ use crate::{
         ledger::{EndOfRun, Ledger, LedgerError, NewRun, StepRow},
         lock::LockError,
         secret::{self, SecretError},
+        signature::{SignError, Signer},
     },
     backup::{
         drill::place,
@@ -53,6 +54,8 @@ pub enum RunError {
     File(#[from] FileError),
     #[error(transparent)]
     Secret(#[from] SecretError),
+    #[error("what it captures cannot be signed")]
+    Sign(#[from] SignError),
     #[error(transparent)]
     Quiesce(#[from] QuiesceError),
     #[error("the state directory {} cannot be used", path.display())]
@@ -69,6 +72,7 @@ impl Diagnose for RunError {
             Self::Lock(e) => e.class(),
             Self::File(e) => e.class(),
             Self::Secret(e) => e.class(),
+            Self::Sign(e) => e.class(),
             Self::Quiesce(e) => e.class(),
             Self::StateDir { .. } => Class::Failed,
             Self::StoppedWaiting(_) => Class::Interrupted,
@@ -82,6 +86,7 @@ impl Diagnose for RunError {
             Self::Lock(e) => e.hint(),
             Self::File(e) => e.hint(),
             Self::Secret(e) => e.hint(),
+            Self::Sign(e) => e.hint(),
             Self::Quiesce(e) => e.hint(),
             Self::StateDir { path, .. } => Some(format!(
                 "run it as the user that owns {}, e.g.: sudo -u maint maint …; or set state_dir",
@@ -140,6 +145,7 @@ struct Run<'a> {
     started: DateTime<Utc>,
     attempt: u32,
     host_secret: Secret,
+    signer: Option<Arc<Signer>>,
     ledger: Arc<std::sync::Mutex<Ledger>>,
     sink: EventSink,
     cancel: CancellationToken,
@@ -171,6 +177,9 @@ pub async fn run(
         .map_err(|source| RunError::StateDir { path: stack.state_dir.clone(), source })?;
     let ledger = Ledger::open(&stack.state_dir)?;
     let host_secret = secret::host(&stack.state_dir)?;
+    // Before hours of work, not after them.
+    let key = stack.sign.key.as_ref().filter(|_| job.backup.is_some());
+    let signer = key.map(Signer::load).transpose()?.map(Arc::new);
     let id = clock::run_id();
     let _locks = locks::take(&plan, &stack, id, cancel).await?;
     let back = quiesce::recover(&stack.state_dir).await?;
@@ -186,7 +195,8 @@ pub async fn run(
         ledger.begin(&NewRun { id, job: job.name.clone(), trigger: Trigger::Manual, slot: plan.slot, started })?;
     let ledger = Arc::new(std::sync::Mutex::new(ledger));
     let sink = journal::attach(&stack.state_dir, id, ledger.clone(), sink.clone())?;
-    let run = Run { id, plan: &plan, stack, started, attempt, host_secret, ledger, sink, cancel: cancel.clone() };
+    let cancel = cancel.clone();
+    let run = Run { id, plan: &plan, stack, started, attempt, host_secret, signer, ledger, sink, cancel };
     run.announce(&dead, &back);
     let (trouble, set, outcome) = run.carry_out().await;
     run.end(trouble, set, outcome, log_dir)

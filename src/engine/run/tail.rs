@@ -4,10 +4,11 @@ use tokio::time::Instant;
 
 use super::{Captured, Run, Trouble, attempt::interrupted, too_long};
 use crate::{
-    adapters::{clock, host},
+    adapters::{clock, host, signature::Signer},
     backup::{
+        chain as sets,
         drill::{self, Ground, Unproven},
-        publish::{self, Published},
+        publish::{self, Completeness, Published},
         seal::{self, SetFacts},
         staging::Staging,
         verify::{self, Verified},
@@ -19,6 +20,7 @@ use crate::{
         ids::StepId,
         manifest::{Artifact, HostFacts, Level, RunFacts, Trigger},
         outcome::Outcome,
+        stack::Stack,
         units::{ByteSize, count},
     },
 };
@@ -45,12 +47,11 @@ impl Run<'_> {
         if self.cancel.is_cancelled() {
             return Err(interrupted());
         }
-        let (backup_dir, completeness) = (self.stack.backup_dir.clone(), self.plan.completeness);
         let (number, id) = self.stage("publish", 2, "seals the set and gives it its name")?;
         let begun = clock::monotonic();
+        let (stack, signer, completeness) = (self.stack.clone(), self.signer.clone(), self.plan.completeness);
         let published = tokio::task::spawn_blocking(move || {
-            let sealed = seal::seal(verified, facts).map_err(|e| Trouble::of(&e))?;
-            publish::publish(sealed, &backup_dir, completeness).map_err(|e| Trouble::of(&e))
+            publish_blocking(verified, facts, &stack, signer.as_deref(), completeness)
         });
         let published =
             published.await.unwrap_or_else(|panic| Err(Trouble::failed(format!("publishing panicked: {panic}"))));
@@ -174,8 +175,33 @@ impl Run<'_> {
                 millis: 0,
                 timezone: self.plan.job.timezone.name().to_owned(),
             },
+            previous: None,
             host: HostFacts { name: host::name(), maint: env!("CARGO_PKG_VERSION").to_owned() },
             tools,
         }
     }
+}
+
+/// Makes the set a link of its series' chain, seals it and gives it its name. A partial set is no link.
+fn publish_blocking(
+    verified: Verified,
+    mut facts: SetFacts,
+    stack: &Stack,
+    signer: Option<&Signer>,
+    completeness: Completeness,
+) -> Result<Published, Trouble> {
+    if completeness == Completeness::Whole {
+        let series_dir = completeness.series_dir(&stack.backup_dir, facts.series.as_str());
+        let previous = sets::previous(&series_dir, &facts.series, &stack.state_dir);
+        facts.previous = previous.map_err(|e| Trouble::of(&e))?;
+    }
+    let sealed = seal::seal(verified, facts, signer).map_err(|e| Trouble::of(&e))?;
+    let published = publish::publish(sealed, &stack.backup_dir, completeness).map_err(|e| Trouble::of(&e))?;
+    if completeness == Completeness::Whole
+        && let Err(error) = sets::remember(&published, &stack.state_dir)
+    {
+        // The set stands all the same; only its removal before the next one would not show in the chain.
+        tracing::warn!(error = %chain(&error), "the newest set of {} is not remembered", published.manifest.series);
+    }
+    Ok(published)
 }
