@@ -245,6 +245,17 @@ pub fn remove_tree(path: &Path) -> Result<(), FileError> {
     }
 }
 
+/// Removes a directory that is empty; one that is not there is fine.
+///
+/// # Errors
+/// When it is there and cannot be removed, e.g. because something is in it.
+pub fn remove_empty_dir(path: &Path) -> Result<(), FileError> {
+    match fs::remove_dir(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(FileError::new("removing", path, e)),
+        _ => Ok(()),
+    }
+}
+
 /// Opens a file for reading, without following a link in its last component.
 ///
 /// # Errors
@@ -302,6 +313,15 @@ pub fn list(dir: &Path) -> Result<Vec<OsString>, FileError> {
 /// When it cannot be asked.
 pub fn is_regular(path: &Path) -> Result<bool, FileError> {
     at("asking for the type of", path, fs::symlink_metadata(path)).map(|meta| meta.is_file())
+}
+
+/// The length of a regular file; `None` where something else is there, e.g. a link.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn regular_length(path: &Path) -> Result<Option<u64>, FileError> {
+    let meta = at("asking for the length of", path, fs::symlink_metadata(path))?;
+    Ok(meta.is_file().then(|| meta.len()))
 }
 
 /// Who owns a file and what others may do with it.

@@ -279,12 +279,7 @@ pub fn read(series_dir: &Path, set: &str, trust: Option<&Trust>) -> Result<Found
     Ok(found)
 }
 
-fn read_one(
-    dir: &Path,
-    name: &str,
-    signed: bool,
-    trust: Option<&Trust>,
-) -> Result<Result<Signed, String>, FileError> {
+fn read_one(dir: &Path, name: &str, signed: bool, trust: Option<&Trust>) -> Result<Result<Signed, String>, FileError> {
     let json = files::read_limited(&dir.join(name), MAX_RECORD_BYTES)?;
     let signature = if signed {
         Some(files::read_limited(&dir.join(format!("{name}{SIGNATURE_SUFFIX}")), MAX_SIGNATURE_BYTES)?)
@@ -311,11 +306,7 @@ fn misplaced(dir: &Path, set: &str, found: &Found) -> Vec<RecordProblem> {
                 None
             }
         });
-        problems.extend(problem.map(|problem| RecordProblem {
-            path: dir.join(&signed.file),
-            problem,
-            unknown: false,
-        }));
+        problems.extend(problem.map(|problem| RecordProblem { path: dir.join(&signed.file), problem, unknown: false }));
     }
     problems
 }

@@ -63,6 +63,8 @@ pub enum AnomalyKind {
     Tables,
     /// How long the run took.
     Duration,
+    /// Nothing could be compared.
+    NotCompared,
 }
 
 /// A set's measures.

@@ -154,9 +154,9 @@ fn is_like(text: &[u8], pattern: &[u8]) -> bool {
     match pattern.split_first() {
         None => text.is_empty(),
         Some((b'*', rest)) => (0..=text.len()).any(|skip| is_like(&text[skip..], rest)),
-        Some((wanted, rest)) => {
-            text.split_first().is_some_and(|(first, others)| (*wanted == b'?' || wanted == first) && is_like(others, rest))
-        }
+        Some((wanted, rest)) => text
+            .split_first()
+            .is_some_and(|(first, others)| (*wanted == b'?' || wanted == first) && is_like(others, rest)),
     }
 }
 

@@ -56,9 +56,10 @@ impl Diagnose for SignError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Secret(SecretError::File { .. } | SecretError::NoCredentials(_)) => {
-                Some("let the user that runs maint read the file of `key_file`, or name a credential with `key_credential`".into())
-            }
+            Self::Secret(SecretError::File { .. } | SecretError::NoCredentials(_)) => Some(
+                "let the user that runs maint read the file of `key_file`, or name a credential with `key_credential`"
+                    .into(),
+            ),
             Self::Secret(e) => e.hint(),
             Self::NotAKey(_) | Self::Passphrase | Self::Kind(_) => {
                 Some("make one for maint alone: ssh-keygen -t ed25519 -N '' -C maint -f FILE".into())
@@ -66,7 +67,8 @@ impl Diagnose for SignError {
             Self::Sign(_) => None,
             Self::Trust(e) => e.hint(),
             Self::Line { .. } => Some(
-                "each line has a name and a public key: NAME ssh-ed25519 AAAA…; see ALLOWED SIGNERS in ssh-keygen(1)".into(),
+                "each line has a name and a public key: NAME ssh-ed25519 AAAA…; see ALLOWED SIGNERS in ssh-keygen(1)"
+                    .into(),
             ),
         }
     }
@@ -238,9 +240,8 @@ mod tests {
         let signer = signer(dir.path());
         let trust = trust(dir.path(), &format!("ops@host {}\n", signer.public_key().unwrap()));
         let text = signer.sign(b"a manifest", Namespace::Set).unwrap();
-        let verify = |message: &[u8], namespace| {
-            trust.verify(message, text.as_bytes(), namespace, DateTime::UNIX_EPOCH)
-        };
+        let verify =
+            |message: &[u8], namespace| trust.verify(message, text.as_bytes(), namespace, DateTime::UNIX_EPOCH);
         let good = verify(b"a manifest", Namespace::Set);
         assert_eq!(good, Signature::Good { signer: "ops@host".into(), key: signer.fingerprint() });
         assert!(matches!(verify(b"A manifest", Namespace::Set), Signature::Bad { .. }));

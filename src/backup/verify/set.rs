@@ -212,8 +212,10 @@ fn signed(
         }
     };
     let hint = match &signature {
-        Signature::Missing => "it was made before [sign] was configured, or somebody took the signature away: maint audit \
-                               tells whether a later, signed set of its series vouches for it",
+        Signature::Missing => {
+            "it was made before [sign] was configured, or somebody took the signature away: maint audit \
+                               tells whether a later, signed set of its series vouches for it"
+        }
         Signature::Untrusted { .. } => "find out whose key that is before you add it to the trust anchor",
         _ => "compare the set with another copy",
     };

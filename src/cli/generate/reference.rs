@@ -6,7 +6,9 @@ use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use crate::{
-    config::shape::{BackupSection, DockerSection, DrillSection, HostFile, JobFile, PostgresSection, SignSection, StepSection},
+    config::shape::{
+        BackupSection, DockerSection, DrillSection, HostFile, JobFile, PostgresSection, SignSection, StepSection,
+    },
     steps::Step,
 };
 

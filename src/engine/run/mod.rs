@@ -3,6 +3,7 @@
 mod attempt;
 mod journal;
 mod locks;
+mod prune;
 mod tail;
 
 pub(super) use locks::job_lock;
@@ -243,7 +244,15 @@ impl Run<'_> {
         }
         let Some(staging) = staging else { return (None, None, outcome) };
         match self.publish(staging, captured, deadline).await {
-            Ok((set, shortfall)) => (shortfall, Some(set), outcome),
+            // What fell short is no success, and nothing is pruned for it.
+            Ok((set, Some(shortfall))) => (Some(shortfall), Some(set), outcome),
+            Ok((set, None)) => {
+                outcome = outcome.worst(self.unusual(&set));
+                match self.prune(&outcome).await {
+                    Ok(of_pruning) => (None, Some(set), outcome.worst(of_pruning)),
+                    Err(trouble) => (Some(trouble), Some(set), outcome),
+                }
+            }
             Err(trouble) => (Some(trouble), None, outcome),
         }
     }
