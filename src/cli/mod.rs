@@ -11,6 +11,7 @@ mod guard;
 mod jobs;
 mod output;
 mod plan;
+mod prune;
 mod recover;
 mod render;
 mod restore;
@@ -73,6 +74,7 @@ enum Command {
     Recover(recover::Recover),
     Runs(runs::Runs),
     Backups(backups::Backups),
+    Prune(prune::Prune),
     Verify(verify::Verify),
     Restore(restore::Restore),
     Generate(generate::Generate),
@@ -127,6 +129,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Recover(command) => command.run(&global),
         Command::Runs(command) => command.run(&global),
         Command::Backups(command) => command.run(&global),
+        Command::Prune(command) => command.run(&global),
         Command::Verify(command) => command.run(&global),
         Command::Restore(command) => command.run(&global),
         Command::Generate(command) => command.run(&global),

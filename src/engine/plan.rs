@@ -167,6 +167,9 @@ impl fmt::Display for Plan {
             writeln!(f, "  {number}. publish it as {} (-2, -3 … if that is taken)", place.display())?;
             if self.completeness == Completeness::Partial {
                 writeln!(f, "     a partial set: nothing counts it as a backup")?;
+            } else if let Some(keep) = &backup.keep {
+                writeln!(f, "  {}. prune: keep {keep}; the newest set and what is pinned stay", number + 1)?;
+                writeln!(f, "     - nothing goes while a set is unusual and nobody has looked: maint backups ack SET")?;
             }
         }
         Ok(())

@@ -66,6 +66,11 @@ pub struct Place {
     pub pruned: Pruned,
 }
 
+/// Whether anything says which sets of a job are kept.
+pub fn has_policy(job: &Job) -> bool {
+    job.backup.as_ref().is_some_and(|backup| backup.keep.is_some())
+}
+
 /// Prunes a job's series by hand: while no run of the job can add to it. Without `act` it only says what would go.
 ///
 /// # Errors

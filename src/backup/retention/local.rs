@@ -74,12 +74,12 @@ impl Series<'_> {
         now: DateTime<Utc>,
         held: &BTreeMap<String, String>,
     ) -> Result<Pruning, RetentionError> {
-        let (mut candidates, mut decided) = (Vec::new(), Pruning::of(self.name, PLACE));
+        let (mut candidates, mut decided) = (Vec::new(), Pruning::of(self.name, PLACE, keep));
         for entry in sets::of_series(&self.dir)? {
             let found = records::read(&self.dir, &entry.name, self.trust)?;
             let manifest = match &entry.manifest {
                 Ok(manifest) => manifest,
-                Err(_) if is_unfinished(&entry.path, &found)? => {
+                Err(_) if is_rest(&entry.path, &found)? => {
                     decided.unfinished.push(entry.name);
                     continue;
                 }
@@ -243,9 +243,18 @@ fn removals(dir: &Path) -> Result<Vec<Op>, FileError> {
     Ok(ops)
 }
 
+/// Whether a directory is what an interrupted pruning left of a set. Blocking.
+///
+/// # Errors
+/// When it or its records cannot be read.
+pub fn is_unfinished(set: &Path, trust: Option<&Trust>) -> Result<bool, RetentionError> {
+    let (series_dir, name) = records::place(set)?;
+    Ok(is_rest(set, &records::read(&series_dir, &name, trust)?)?)
+}
+
 /// Whether a directory is what an interrupted deletion left: a tombstone speaks of the very set whose checksum list is still
 /// there, or nothing is in it any more.
-pub(super) fn is_unfinished(dir: &Path, found: &Found) -> Result<bool, FileError> {
+fn is_rest(dir: &Path, found: &Found) -> Result<bool, FileError> {
     let names = files::list(dir)?;
     if names.iter().any(|name| name == MANIFEST_FILE) {
         return Ok(false);

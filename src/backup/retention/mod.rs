@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 pub use error::RetentionError;
-pub use local::{Op, Series};
+pub use local::{Op, Series, is_unfinished};
 pub use marks::{acknowledge, pin, unpin};
 
 use super::anomaly;
@@ -21,7 +21,7 @@ use crate::model::{
     ids::SeriesName,
     manifest::{Level, Manifest},
     record::{Body, Signed, pinned},
-    retention::{Candidate, Decision, Standing},
+    retention::{Candidate, Decision, Keep, Standing},
 };
 
 /// What a pruning of a series in one place decided, before anything is done.
@@ -31,6 +31,8 @@ pub struct Pruning {
     pub series: SeriesName,
     /// Where: `backups`, or a store's name.
     pub place: String,
+    /// The policy, in words.
+    pub policy: String,
     /// What becomes of every set, newest first.
     pub decisions: Vec<Decision>,
     /// Sets with anomalies that nobody acknowledged. While there is one, nothing is deleted.
@@ -62,10 +64,11 @@ pub struct Pruned {
 }
 
 impl Pruning {
-    fn of(series: &SeriesName, place: &str) -> Self {
+    fn of(series: &SeriesName, place: &str, keep: &Keep) -> Self {
         Self {
             series: series.clone(),
             place: place.to_owned(),
+            policy: keep.to_string(),
             decisions: Vec::new(),
             frozen: Vec::new(),
             unfinished: Vec::new(),
@@ -87,7 +90,9 @@ impl Pruning {
             n => format!(" (and {} more)", n - 1),
         };
         let set = format!("{}/{}", self.series, first.set);
-        Some(format!("nothing is pruned: {set} is unusual{more}: {what}; look at it, then: maint backups ack {set}"))
+        Some(format!(
+            "nothing is pruned: {set} is unusual{more}: {what}; look at it, then: maint backups ack {set} --reason '…'"
+        ))
     }
 }
 

@@ -24,13 +24,14 @@ impl Run<'_> {
         let what = anomalies.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let name = set.path.file_name().unwrap_or_default().to_string_lossy();
         let set = format!("{}/{name}", set.manifest.series);
-        Outcome::Warning(format!("unusual beside the last sets: {what}; look at it, then: maint backups ack {set}"))
+        Outcome::Warning(format!(
+            "unusual beside the last sets: {what}; look at it, then: maint backups ack {set} --reason '…'"
+        ))
     }
 
     /// Prunes, where the job has a policy and its set is a whole one. A run that went badly prunes nothing.
     pub(super) async fn prune(&self, outcome: &Outcome) -> Result<Outcome, Trouble> {
-        let policy = self.plan.job.backup.as_ref().and_then(|b| b.keep.as_ref());
-        if policy.is_none() || self.plan.completeness == Completeness::Partial {
+        if !prune::has_policy(&self.plan.job) || self.plan.completeness == Completeness::Partial {
             return Ok(Outcome::Ok);
         }
         let (number, id) = self.stage("prune", PLACE, "removes the sets that the policy lets go")?;
