@@ -83,7 +83,7 @@ prop_compose! {
 const NOW: &str = "2026-11-25T00:00:00Z";
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn never_fewer_than_promised_and_no_more_than_needed(keep in policies(), zone in zones(), sets in candidates()) {

@@ -57,8 +57,13 @@ fn worst(places: &[Place]) -> Outcome {
     let mut outcome = Outcome::Ok;
     for place in places {
         let freeze = place.pruning.freeze().map(Outcome::Warning);
-        let damaged = place.pruning.damaged.first().map(|(set, problem)| {
-            Outcome::Warning(format!("{}/{set} does not count: {problem}; see: maint verify", place.pruning.series))
+        let damaged = place.pruning.damaged.last().map(|(set, problem)| {
+            let set = format!("{}/{set}", place.pruning.series);
+            let more = match place.pruning.damaged.len() {
+                1 => String::new(),
+                n => format!(" (nor do {} more)", n - 1),
+            };
+            Outcome::Warning(format!("{set} does not count: {problem}{more}; see: maint verify {set}"))
         });
         outcome = [freeze, damaged].into_iter().flatten().fold(outcome, Outcome::worst);
     }
