@@ -95,7 +95,7 @@ fn every_hard_case_is_proven_before_it_counts_and_again_from_a_bare_directory() 
     assert!(said.contains("recorded: ") && said.contains("restoring it takes"), "{said}");
     let listed = project.maint(&["backups", "--json"]).code(0).stdout;
     let listed: serde_json::Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
-    assert_eq!(listed["drills"][0]["verification"]["level"], "drill");
+    assert_eq!(listed["records"][0]["record"]["body"]["level"], "drill");
 }
 
 #[test]

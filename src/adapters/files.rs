@@ -177,6 +177,19 @@ impl AtomicFile {
         sync_dir(self.target.parent().unwrap_or(Path::new(".")))?;
         Ok(file)
     }
+
+    /// As [`finish`](Self::finish), under a name that must not exist yet. `Ok(false)`: it exists, nothing was done.
+    ///
+    /// # Errors
+    /// When any of it fails; the temporary file is gone then.
+    pub fn finish_new(mut self) -> Result<bool, FileError> {
+        at("syncing", &self.temporary, self.file().sync_all())?;
+        let done = rename_new(&self.temporary, &self.target)?;
+        if done {
+            self.file = None;
+        }
+        Ok(done)
+    }
 }
 
 impl Drop for AtomicFile {
@@ -245,14 +258,14 @@ pub fn remove_tree(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Removes a directory that is empty; one that is not there is fine.
+/// Removes a directory where it is empty; `Ok(false)`: it is not, or is not there.
 ///
 /// # Errors
-/// When it is there and cannot be removed, e.g. because something is in it.
-pub fn remove_empty_dir(path: &Path) -> Result<(), FileError> {
+/// When it is empty and cannot be removed.
+pub fn remove_empty_dir(path: &Path) -> Result<bool, FileError> {
     match fs::remove_dir(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(FileError::new("removing", path, e)),
-        _ => Ok(()),
+        Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => Ok(false),
+        removed => at("removing", path, removed).map(|()| true),
     }
 }
 

@@ -5,8 +5,10 @@
 
 pub mod anomaly;
 pub mod chain;
+pub mod copies;
 mod create_database;
 pub mod drill;
+pub mod fetch;
 pub mod load;
 pub mod objects;
 pub mod publish;
@@ -17,4 +19,5 @@ pub mod retention;
 pub mod seal;
 pub mod sets;
 pub mod staging;
+pub mod upload;
 pub mod verify;

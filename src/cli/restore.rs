@@ -4,14 +4,17 @@ mod archive;
 mod database;
 mod rows;
 
-use std::{path::PathBuf, str::FromStr};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure, Global, output, set_arg};
 use crate::{
-    backup::verify::read_manifest,
+    backup::verify::{self, VerifyError},
     engine::signal,
     model::{
         event::StepEvents,
@@ -63,6 +66,9 @@ pub struct Restore {
     /// Make the archive's device nodes too (needs root)
     #[arg(long)]
     devices: bool,
+    /// Restore it though no key of the configured trust anchor signed it. A dump is a program: it can do what its role may
+    #[arg(long)]
+    untrusted: bool,
     #[command(flatten)]
     server: database::ServerArgs,
 }
@@ -101,7 +107,7 @@ impl Restore {
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
         self.check()?;
         let set = set_arg::find(&self.set, global)?;
-        let manifest = read_manifest(&set)?;
+        let manifest = self.believed(&set, global)?;
         let runtime = super::runtime()?;
         let cancel = CancellationToken::new();
         let _signals = signal::cancel_on_signals(&runtime, &cancel)?;
@@ -120,6 +126,20 @@ impl Restore {
             println!("{line}");
         }
         Ok(Exit::Ok)
+    }
+
+    /// The set's manifest; with a trust anchor in the configuration, only one that one of its keys signed.
+    fn believed(&self, set: &Path, global: &Global) -> Result<Manifest, Failure> {
+        let sealed = verify::open(set)?;
+        if self.untrusted {
+            return Ok(sealed.manifest);
+        }
+        let trust = super::trust(None, global)?;
+        let signature = verify::read_signature(set).map_err(VerifyError::from)?;
+        match sealed.signature(signature.as_deref(), trust.as_ref()).problem() {
+            None => Ok(sealed.manifest),
+            Some(problem) => Err(VerifyError::NotBelieved { path: set.to_owned(), problem }.into()),
+        }
     }
 
     /// What clap cannot see.

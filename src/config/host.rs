@@ -8,10 +8,12 @@ use std::{
 use super::{
     diagnostic::Mistake,
     document::{Document, nearest, place},
+    secrets,
     shape::{DrillSection, HostFile, PostgresSection, SignSection},
+    stores,
 };
 use crate::model::{
-    secret::{Secret, SecretSource},
+    secret::SecretSource,
     stack::{Docker, DrillSettings, PostgresAddress, PostgresServer, SignSettings, SslMode, Stack},
 };
 
@@ -38,6 +40,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
     }
     let state_dir = under(raw.state_dir, "/var/lib/maint");
     let drill = drill(document, &root, &state_dir, raw.drill.unwrap_or_default(), &postgres, mistakes);
+    let stores = stores::resolve(document, &root, raw.store, mistakes);
     Stack {
         name: raw.stack,
         timezone,
@@ -48,6 +51,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         postgres,
         docker: Docker { host: docker_host },
         drill,
+        stores,
         sign: raw.sign.map(|section| sign(document, &root, section, mistakes)).unwrap_or_default(),
     }
 }
@@ -126,7 +130,7 @@ pub(super) fn zone(
 }
 
 /// Removes `.` and resolves nothing else: a `..` may go through a link.
-fn tidy(path: &Path) -> PathBuf {
+pub(super) fn tidy(path: &Path) -> PathBuf {
     path.components().collect()
 }
 
@@ -158,28 +162,24 @@ fn server(
             PostgresAddress::Socket { dir: PathBuf::new(), port }
         }
     };
-    let secrets = [
-        ("password_file", raw.password_file.map(|p| SecretSource::File(tidy(&root.join(p))))),
-        ("password_env", raw.password_env.map(SecretSource::Env)),
-        ("password_credential", raw.password_credential.map(SecretSource::Credential)),
-        ("password", raw.password.map(|p| SecretSource::Inline(Secret::new(p)))),
-    ];
-    let mut given = secrets.into_iter().filter_map(|(key, source)| source.map(|s| (key, s)));
-    let password = given.next();
-    if let Some((key, _)) = given.next() {
-        mistakes.push(document.at_path(&here(key), "the password is given twice; keep one"));
-    }
-    if let Some(("password", _)) = password {
-        let mistake = document
-            .at_path(&here("password"), "a password in the configuration can be read by whoever reads the file");
-        mistakes.push(Mistake { warning: true, ..mistake.help("move it to a 0600 file and use `password_file`") });
-    }
+    let password = secrets::only_one(
+        document,
+        &place!["postgres", name.as_str()],
+        "password",
+        secrets::Given {
+            file: raw.password_file.map(|p| tidy(&root.join(p))),
+            env: raw.password_env,
+            credential: raw.password_credential,
+            inline: raw.password,
+        },
+        mistakes,
+    );
     PostgresServer {
         address,
         tools_in,
         dbname: raw.dbname.unwrap_or_else(|| raw.user.clone()),
         user: raw.user,
-        password: password.map(|(_, source)| source),
+        password,
         sslmode: raw.sslmode.unwrap_or(SslMode::Prefer),
         sslrootcert: raw.sslrootcert.map(|p| tidy(&root.join(p))),
         bin_dir: raw.bin_dir.map(|p| tidy(&root.join(p))),

@@ -9,7 +9,7 @@ use std::{
 use super::{ConfigError, Job, Mistake, document::Document, host, jobs, trust};
 use crate::{
     adapters::files,
-    model::{ids::JobName, secret::SecretSource, stack::Stack},
+    model::{ids::JobName, secret::SecretSource, stack::Stack, store::Place},
 };
 
 /// Nobody writes a configuration of this size by hand.
@@ -44,13 +44,15 @@ pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     mistakes.extend(trust::check(&stack.jobs_dir));
     let jobs = read_jobs(&stack, &mut mistakes);
     jobs::check_series(&jobs, &stack.jobs_dir, &mut mistakes);
-    for server in stack.postgres.values() {
-        if let Some(SecretSource::File(file)) = &server.password {
-            mistakes.extend(trust::check_secret(file, "password"));
+    let passwords = stack.postgres.values().filter_map(|server| server.password.as_ref());
+    let keys = stack.stores.values().filter_map(|store| match &store.place {
+        Place::S3(bucket) => bucket.keys.as_ref().map(|keys| &keys.secret_key),
+        Place::Local { .. } => None,
+    });
+    for secret in passwords.chain(keys).chain(&stack.sign.key) {
+        if let SecretSource::File(file) = secret {
+            mistakes.extend(trust::check_secret(file));
         }
-    }
-    if let Some(SecretSource::File(file)) = &stack.sign.key {
-        mistakes.extend(trust::check_secret(file, "key"));
     }
     if let Some(file) = &stack.sign.trust {
         // Whoever writes it decides which sets are believed.

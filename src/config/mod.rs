@@ -12,7 +12,9 @@ mod jobs;
 mod keep;
 mod later;
 mod load;
+mod secrets;
 pub mod shape;
+mod stores;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};

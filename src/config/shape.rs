@@ -13,6 +13,7 @@ use crate::{
         period::PeriodKind,
         schedule::Dst,
         stack::SslMode,
+        store::ObjectLock,
     },
     steps::Step,
 };
@@ -59,6 +60,9 @@ pub struct HostFile {
     pub drill: Option<DrillSection>,
     /// Who signs sets and records, and who is believed.
     pub sign: Option<SignSection>,
+    /// Where copies of sets lie, by name.
+    #[serde(default)]
+    pub store: BTreeMap<String, StoreSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.
@@ -126,6 +130,71 @@ pub struct DrillSection {
     pub jobs: Option<u32>,
     /// Its priority for processor and disk, 0 to 19, as in nice(1). Default: 10.
     pub nice: Option<u8>,
+}
+
+/// What a store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreType {
+    /// Another directory or mount of this host.
+    Local,
+    /// A bucket of Amazon S3, or of a server that speaks the same.
+    S3,
+}
+
+/// `[store.NAME]`: where copies of sets lie. Keys in it are `<prefix>/<stack>/<series>/<period>/<file>`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSection {
+    /// `local` or `s3`.
+    #[serde(rename = "type")]
+    pub kind: StoreType,
+    /// What every key begins with. Default: nothing.
+    pub prefix: Option<String>,
+    /// age recipients (`age1…`) whom the copies are encrypted to. Default: they are not encrypted.
+    #[serde(default)]
+    pub encrypt_to: Vec<String>,
+    /// `local`: the directory, which must be there.
+    pub dir: Option<PathBuf>,
+    /// `local`: refuse to write where nothing is mounted at `dir`. Default: `false`.
+    pub mounted: Option<bool>,
+    /// `s3`: the bucket.
+    pub bucket: Option<String>,
+    /// `s3`: its region. Default: that of the environment or profile; with an `endpoint` `us-east-1`.
+    pub region: Option<String>,
+    /// `s3`: the server's URL. Default: Amazon's of the region.
+    pub endpoint: Option<String>,
+    /// `s3`: the bucket stands in the path, not in the host name. Default: `true` with an `endpoint`.
+    pub path_style: Option<bool>,
+    /// `s3`: a file with the certificate authority of the endpoint. Default: the host's own.
+    pub ca_file: Option<PathBuf>,
+    /// `s3`: the id of the access key. Default: keys as the AWS tools find them: environment, profile, instance role.
+    pub access_key: Option<String>,
+    /// `s3`: a file with the secret key.
+    pub secret_key_file: Option<PathBuf>,
+    /// `s3`: a variable of maint's own environment with the secret key.
+    pub secret_key_env: Option<String>,
+    /// `s3`: a systemd credential with the secret key.
+    pub secret_key_credential: Option<String>,
+    /// `s3`: the secret key itself; better in a file.
+    pub secret_key: Option<String>,
+    /// `s3`: the profile of the shared AWS files. Default: `default`.
+    pub profile: Option<String>,
+    /// `s3`: `{ mode = "governance" | "compliance", days = N }`: what is sent cannot be deleted for so long. The bucket must
+    /// have been made with Object Lock.
+    pub object_lock: Option<ObjectLock>,
+    /// `s3`: the storage class, e.g. `STANDARD_IA`. Default: the bucket's.
+    pub storage_class: Option<String>,
+    /// `s3`: `AES256` or `aws:kms`. Default: what the bucket does by itself.
+    pub encryption: Option<String>,
+    /// `s3`: the key of `aws:kms`. Default: the bucket's.
+    pub kms_key: Option<String>,
+    /// `s3`: how many parts are sent at once, 1 to 16. Default: 4.
+    pub parts_in_flight: Option<u8>,
+    /// `s3`: how long the server may be silent in the middle of a request. Default: `60s`.
+    pub answer_within: Option<Span>,
+    /// `s3`: how long a request that fails for a reason that may pass is tried again. Default: `2m`.
+    pub retry_for: Option<Span>,
 }
 
 /// `[sign]`: who signs sets and records, and who is believed. A key proves nothing against whoever has it: keep the trust

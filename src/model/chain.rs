@@ -205,3 +205,135 @@ fn in_order(links: Vec<Link>) -> Vec<Link> {
         left = waiting;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// `count` sets, each naming the one before it.
+    fn chain(count: usize) -> Vec<Link> {
+        let digest = |i: usize| format!("{i:064x}");
+        let name = |i: usize| format!("set-{i}");
+        let previous = |i: usize| i.checked_sub(1).map(|p| Previous { set: name(p), manifest_sha256: digest(p) });
+        let sealed = |i: usize| DateTime::UNIX_EPOCH + chrono::TimeDelta::days(i64::try_from(i).unwrap());
+        let link = |i| Link {
+            set: name(i),
+            manifest_sha256: digest(i),
+            previous: previous(i),
+            sealed: sealed(i),
+            removed: false,
+        };
+        (0..count).map(link).collect()
+    }
+
+    fn said(walk: &Walk) -> Vec<String> {
+        walk.breaks.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_whole_chain_has_its_newest_set_as_head() {
+        assert_eq!(walk(Vec::new()), Walk::default());
+        let walked = walk(chain(5));
+        assert_eq!(said(&walked), Vec::<String>::new());
+        assert_eq!(walked.head.as_ref().unwrap().set, "set-4");
+        // It may have grown since somebody noted its head.
+        assert_eq!(walked.expect(&format!("{:064X}", 2)), None);
+        let lost = walked.expect("f00").unwrap();
+        assert!(lost.to_string().contains("f00 was the newest"), "{lost}");
+    }
+
+    #[test]
+    fn an_altered_set_is_named_by_the_one_behind_it() {
+        let mut links = chain(4);
+        links[1].manifest_sha256 = "a".repeat(64);
+        let found = said(&walk(links));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("set-1 is not the set that set-2 names"), "{found:?}");
+    }
+
+    #[test]
+    fn a_set_slipped_in_shows_wherever_it_says_it_belongs() {
+        let slipped = |previous: Option<Previous>, day: i64| {
+            let mut links = chain(4);
+            links.push(Link {
+                set: "slipped".into(),
+                manifest_sha256: "a".repeat(64),
+                previous,
+                sealed: DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(day * 24 + 1),
+                removed: false,
+            });
+            said(&walk(links))
+        };
+        let links = chain(4);
+        let behind = |i: usize| {
+            Some(Previous { set: links[i].set.clone(), manifest_sha256: links[i].manifest_sha256.clone() })
+        };
+        let fork = slipped(behind(1), 1);
+        assert!(fork[0].contains("set-2") && fork[0].contains("slipped each say that they follow set-1"), "{fork:?}");
+        let root = slipped(None, 1);
+        assert!(root[0].starts_with("slipped names no set before it, and neither does set-0"), "{root:?}");
+        let dated = slipped(behind(3), 1);
+        assert!(dated[0].starts_with("slipped says that it was sealed 1970-01-02"), "{dated:?}");
+        assert_eq!(slipped(behind(3), 4), Vec::<String>::new(), "the next set is no break");
+    }
+
+    #[test]
+    fn a_name_that_is_used_again_is_not_an_alteration() {
+        let mut links = chain(3);
+        links[1].removed = true;
+        links.push(Link {
+            set: "set-1".into(),
+            manifest_sha256: "b".repeat(64),
+            previous: Some(Previous { set: "set-2".into(), manifest_sha256: links[2].manifest_sha256.clone() }),
+            sealed: links[2].sealed + chrono::TimeDelta::days(1),
+            removed: false,
+        });
+        assert_eq!(said(&walk(links)), Vec::<String>::new());
+    }
+
+    proptest! {
+        /// Whatever is gone without a tombstone shows, but for the newest, which only somebody who noted it can miss; what
+        /// left a tombstone does not. The order in which links are found is no matter.
+        #[test]
+        fn what_is_gone_shows(
+            count in 1_usize..12,
+            gone in proptest::collection::vec(0_u8..3, 12),
+            order in any::<u64>(),
+        ) {
+            let all = chain(count);
+            let mut links: Vec<Link> = Vec::new();
+            let mut missing = BTreeSet::new();
+            for (link, fate) in all.iter().zip(&gone) {
+                match fate {
+                    0 => links.push(link.clone()),
+                    1 => links.push(Link { removed: true, ..link.clone() }),
+                    _ => {
+                        missing.insert(link.set.clone());
+                    }
+                }
+            }
+            let followed: BTreeSet<_> = links.iter().filter_map(|l| l.previous.as_ref()).map(|p| p.set.clone()).collect();
+            let expected: BTreeSet<_> = missing.intersection(&followed).cloned().collect();
+            let by = usize::try_from(order % 12).unwrap();
+            if !links.is_empty() {
+                let by = by % links.len();
+                links.rotate_left(by);
+            }
+            let walked = walk(links.clone());
+            let found: BTreeSet<_> = walked.breaks.iter().map(|b| b.subject().to_owned()).collect();
+            prop_assert_eq!(found, expected);
+            prop_assert_eq!(walked.links.len(), links.len());
+            for link in all.iter().filter(|l| missing.contains(&l.set)) {
+                prop_assert!(walked.expect(&link.manifest_sha256).is_some());
+            }
+            let place = |sha256: &str| walked.links.iter().position(|l| l.manifest_sha256 == sha256);
+            for (at, link) in walked.links.iter().enumerate() {
+                if let Some(before) = link.previous.as_ref().and_then(|p| place(&p.manifest_sha256)) {
+                    prop_assert!(before < at, "each link stands behind the one that it names");
+                }
+            }
+        }
+    }
+}

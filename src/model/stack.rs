@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::secret::SecretSource;
+use super::{secret::SecretSource, store::Stores};
 
 /// The host's stack, named once in `maint.toml`.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub struct Stack {
     pub docker: Docker,
     /// Where and how sets are restored to try them.
     pub drill: DrillSettings,
+    /// Where copies of sets lie, by name.
+    pub stores: Stores,
     /// Who signs sets and records, and who is believed.
     pub sign: SignSettings,
 }

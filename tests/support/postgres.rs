@@ -191,6 +191,7 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         postgres: BTreeMap::from([(server.name.clone(), server)]),
         docker: docker(),
         drill: DrillSettings::below(&root.join("state")),
+        stores: std::collections::BTreeMap::new(),
     })
 }
 

@@ -216,7 +216,10 @@ impl Series<'_> {
                 files::sync_dir(path.parent().unwrap_or(Path::new(".")))?;
             }
             Op::RemoveDir(dir) => {
-                files::remove_empty_dir(dir)?;
+                if !files::remove_empty_dir(dir)? && dir.exists() {
+                    let kind = std::io::ErrorKind::DirectoryNotEmpty;
+                    return Err(FileError::new("removing", dir, kind.into()).into());
+                }
                 files::sync_dir(&self.dir)?;
             }
         }

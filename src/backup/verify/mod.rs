@@ -7,6 +7,7 @@ mod dump;
 mod manifest;
 mod set;
 mod tree;
+mod whole;
 
 use std::{
     path::{Path, PathBuf},
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use manifest::{SealedManifest, open, parse_manifest, read_manifest, read_signature};
 pub use set::{Checked, Finding, SetReport, set};
+pub use whole::{VerifiedSet, WholeError, whole};
 
 use super::staging::Staging;
 use crate::{
@@ -40,6 +42,8 @@ pub enum VerifyError {
     Stream(#[from] StreamError),
     #[error("{}: {problem}", path.display())]
     NotASet { path: PathBuf, problem: String },
+    #[error("{}: the manifest {problem}", path.display())]
+    NotBelieved { path: PathBuf, problem: String },
     #[error("{}: its format version is {version}; this maint reads up to {readable}", path.display())]
     Newer { path: PathBuf, version: u32, readable: u32 },
 }
@@ -56,7 +60,7 @@ impl Diagnose for VerifyError {
             // What cannot be read could not be checked; that is not the same as being wrong.
             Self::Stream(StreamError::File(_)) | Self::Newer { .. } => Class::Unverifiable,
             Self::Stream(e) => e.class(),
-            Self::NotASet { .. } => Class::Verification,
+            Self::NotASet { .. } | Self::NotBelieved { .. } => Class::Verification,
         }
     }
 
@@ -64,6 +68,7 @@ impl Diagnose for VerifyError {
         match self {
             Self::Stream(e) => e.hint(),
             Self::NotASet { .. } => Some("a set is a directory with manifest.json; see: maint backups".into()),
+            Self::NotBelieved { .. } => Some("see what else there is to say of it: maint verify; --untrusted restores it all the same".into()),
             Self::Newer { .. } => Some("use a newer maint".into()),
         }
     }

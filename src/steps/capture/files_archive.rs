@@ -224,6 +224,7 @@ mod tests {
             postgres: BTreeMap::new(),
             docker: crate::model::stack::Docker { host: "unix:///x".into() },
             drill: crate::model::stack::DrillSettings::below("/".as_ref()),
+            stores: std::collections::BTreeMap::new(),
         }
     }
 

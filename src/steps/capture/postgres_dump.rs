@@ -284,6 +284,7 @@ mod tests {
             postgres: BTreeMap::new(),
             docker: crate::model::stack::Docker { host: String::new() },
             drill: crate::model::stack::DrillSettings::below("/".as_ref()),
+            stores: std::collections::BTreeMap::new(),
         }
     }
 

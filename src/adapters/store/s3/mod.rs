@@ -1,0 +1,155 @@
+//! A store that is a bucket: Amazon S3, or a server that speaks the same.
+//!
+//! Every request carries the SHA-256 of what it sends, so that the server refuses what changed on its way; what the
+//! server answers is compared. The SDK's own retries and checksums are off: both are here, in one place each.
+
+mod body;
+mod checksum;
+mod delete;
+mod fetch;
+mod multipart;
+mod put;
+mod request;
+mod uploads;
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use aws_config::BehaviorVersion;
+use aws_sdk_s3::{
+    Client,
+    config::{
+        Builder, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
+        StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+    },
+    primitives::DateTime,
+    types::ObjectLockMode,
+};
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+pub(super) use put::Put;
+
+use super::StoreError;
+use crate::{
+    adapters::{clock, files, secret},
+    model::{
+        failure::chain,
+        store::{LockMode, S3Settings, StoreConfig},
+    },
+};
+
+/// No certificate authority's file is longer.
+const LONGEST_CA_FILE: u64 = 4 << 20;
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// An opened bucket.
+#[derive(Debug)]
+pub(super) struct S3 {
+    client: Client,
+    settings: S3Settings,
+    store: String,
+    prefix: String,
+    /// Whether the server takes `If-None-Match`; it may ignore it then.
+    conditional: AtomicBool,
+}
+
+impl S3 {
+    /// Reads keys and certificates; the server is asked nothing yet.
+    pub(super) async fn open(config: &StoreConfig, settings: &S3Settings) -> Result<Self, StoreError> {
+        let http = http_client(config, settings)?;
+        let builder = match &settings.keys {
+            Some(keys) => {
+                let store = || config.name.clone();
+                let secret =
+                    secret::read(&keys.secret_key).map_err(|source| StoreError::Secret { store: store(), source })?;
+                let credentials = Credentials::new(&keys.access_key, secret.reveal(), None, None, "maint.toml");
+                Builder::new().behavior_version(BehaviorVersion::latest()).credentials_provider(credentials)
+            }
+            None => {
+                let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
+                if let Some(profile) = &settings.profile {
+                    loader = loader.profile_name(profile);
+                }
+                Builder::from(&loader.load().await)
+            }
+        };
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_WITHIN.min(settings.answer_within)).build();
+        let mut builder = builder
+            .http_client(http)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .force_path_style(settings.path_style);
+        if let Some(region) = &settings.region {
+            builder = builder.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint) = &settings.endpoint {
+            builder = builder.endpoint_url(endpoint);
+        }
+        Ok(Self {
+            client: Client::from_conf(builder.build()),
+            settings: settings.clone(),
+            store: config.name.clone(),
+            prefix: if config.prefix.is_empty() { String::new() } else { format!("{}/", config.prefix) },
+            conditional: AtomicBool::new(true),
+        })
+    }
+
+    /// The key as the bucket has it.
+    fn full(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    /// Where an upload goes, as its journal has it: another place is another upload.
+    pub(super) fn place(&self) -> String {
+        format!("{} {}/{}", self.settings.endpoint.as_deref().unwrap_or("aws"), self.settings.bucket, self.prefix)
+    }
+
+    /// `If-None-Match` of what is written once.
+    fn condition(&self, immutable: bool) -> Option<String> {
+        (immutable && self.conditional.load(Ordering::Relaxed)).then(|| "*".to_owned())
+    }
+
+    /// The mode and end of the lock of what is sent now.
+    fn lock(&self) -> (Option<ObjectLockMode>, Option<DateTime>) {
+        let Some(lock) = self.settings.object_lock else { return (None, None) };
+        let mode = match lock.mode {
+            LockMode::Governance => ObjectLockMode::Governance,
+            LockMode::Compliance => ObjectLockMode::Compliance,
+        };
+        let until = clock::now() + chrono::Days::new(lock.days.into());
+        (Some(mode), Some(DateTime::from_secs(until.timestamp())))
+    }
+}
+
+fn http_client(config: &StoreConfig, settings: &S3Settings) -> Result<SharedHttpClient, StoreError> {
+    let builder = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
+    let Some(path) = &settings.ca_file else { return Ok(builder.build_https()) };
+    let problem = |problem: String| StoreError::Settings { store: config.name.clone(), problem };
+    let pem = files::read_config(path, LONGEST_CA_FILE).map_err(|e| problem(chain(&e)))?;
+    // The SDK panics over what is no certificate.
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let added = certificate.map_err(|e| e.to_string()).and_then(|c| roots.add(c).map_err(|e| e.to_string()));
+        added.map_err(|e| problem(format!("ca_file {}: {e}", path.display())))?;
+    }
+    if roots.is_empty() {
+        return Err(problem(format!("ca_file {}: no certificate in it", path.display())));
+    }
+    let trusted = TrustStore::empty().with_native_roots(false).with_pem_certificate(pem);
+    let context = TlsContext::builder().with_trust_store(trusted).build();
+    Ok(builder.tls_context(context.map_err(|e| problem(format!("ca_file {}: {e}", path.display())))?).build_https())
+}
+
+/// A moment as the SDK has it; `None` where no calendar has it.
+fn moment(at: &DateTime) -> Option<chrono::DateTime<chrono::Utc>> {
+    chrono::DateTime::from_timestamp(at.secs(), at.subsec_nanos())
+}
