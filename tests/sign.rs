@@ -170,7 +170,8 @@ fn check_and_doctor_see_keys_that_others_have_and_anchors_that_do_not_fit() {
     let stage = Stage::new();
     let sign = |what: &str| -> String {
         let ended = stage.project.maint(&["doctor", "--json"]);
-        let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|e| panic!("{e}: {ended:?}"));
+        let report: serde_json::Value =
+            serde_json::from_str(&ended.stdout).unwrap_or_else(|e| panic!("{e}: {ended:?}"));
         let checks = report["checks"].as_array().unwrap();
         let found = checks.iter().find(|c| c["subject"] == "sign" && c["check"] == what);
         found.unwrap_or_else(|| panic!("{report:#}")).to_string()

@@ -12,6 +12,6 @@ pub mod plant;
 pub mod postgres;
 pub mod process;
 pub mod secret;
-pub mod store;
 pub mod signature;
+pub mod store;
 pub mod tree;

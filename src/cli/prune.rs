@@ -51,9 +51,10 @@ impl Prune {
         let runtime = super::runtime()?;
         let cancel = CancellationToken::new();
         let _signals = signal::cancel_on_signals(&runtime, &cancel)?;
-        let mut warned = false;
+        let (mut warned, mut failed) = (false, None);
         for job in &jobs {
-            for place in runtime.block_on(prune::by_hand(&config.stack, job, !self.dry_run, &cancel))? {
+            let report = runtime.block_on(prune::by_hand(&config.stack, job, !self.dry_run, &cancel))?;
+            for place in report.places {
                 warned |= place.pruning.freeze().is_some() || !place.pruning.damaged.is_empty();
                 if self.json {
                     println!("{}", serde_json::to_string(&place).map_err(|e| Failure::other(e.to_string()))?);
@@ -61,9 +62,17 @@ impl Prune {
                     show(&place, self.dry_run);
                 }
             }
+            for (name, error) in report.failed {
+                eprintln!("{name} could not be pruned");
+                let failure = Failure::from(error).print();
+                failed = failed.or(Some(failure));
+            }
         }
         if self.dry_run && !self.json {
             println!("nothing was done (--dry-run)");
+        }
+        if let Some(exit) = failed {
+            return Ok(exit);
         }
         Ok(if warned && self.strict { Exit::Failed } else { Exit::Ok })
     }
@@ -80,11 +89,11 @@ impl Prune {
                 "see which there are: maint jobs --json",
             ));
         }
-        let jobs: Vec<&Job> = jobs.into_iter().filter(|job| prune::has_policy(job)).collect();
+        let jobs: Vec<&Job> = jobs.into_iter().filter(|job| prune::has_policy(job, &config.stack)).collect();
         if jobs.is_empty() {
             return Err(Failure::usage(
                 "no policy says what to keep, so every set is kept",
-                "add `keep` to [backup] of a job, e.g. keep = { monthly = 12, yearly = 3 }",
+                "add `keep` to [backup] of a job or to a store, e.g. keep = { monthly = 12, yearly = 3 }",
             ));
         }
         Ok(jobs)

@@ -62,6 +62,8 @@ pub struct BackupPolicy {
     pub verify: Level,
     /// What becomes of a set whose drill could not run.
     pub if_unverifiable: IfUnverifiable,
+    /// The stores that get a copy of every set, by name.
+    pub stores: Vec<String>,
     /// Which sets are kept in the backup directory; `None`: all.
     pub keep: Option<Keep>,
 }

@@ -154,6 +154,8 @@ pub struct StoreSection {
     /// age recipients (`age1…`) whom the copies are encrypted to. Default: they are not encrypted.
     #[serde(default)]
     pub encrypt_to: Vec<String>,
+    /// Which copies of each series are kept there; the others are pruned after a run that went well. Default: all.
+    pub keep: Option<KeepSection>,
     /// `local`: the directory, which must be there.
     pub dir: Option<PathBuf>,
     /// `local`: refuse to write where nothing is mounted at `dir`. Default: `false`.
@@ -253,6 +255,10 @@ pub struct BackupSection {
     pub verify: Option<Level>,
     /// What becomes of a set whose drill could not run. Default: `"fail"`.
     pub if_unverifiable: Option<IfUnverifiable>,
+    /// The stores that get a copy of every set, each a `[store.NAME]` of `maint.toml`. Earlier sets of the series that lack
+    /// one get theirs too.
+    #[serde(default)]
+    pub stores: Vec<String>,
     /// Which sets of the series are kept in `backup_dir`; the others are pruned after a run that went well. Default: all.
     pub keep: Option<KeepSection>,
 }

@@ -13,11 +13,13 @@ use crate::{
     },
     backup::{
         publish::Completeness,
-        retention::{Pruned, Pruning, RetentionError, Series},
+        retention::{Pruned, Pruning, RetentionError, Series, StoredSeries, without_copy},
+        upload::Destination,
     },
-    config::Job,
+    config::{BackupPolicy, Job},
     model::{
-        failure::{Class, Diagnose},
+        failure::{Class, Diagnose, chain},
+        retention::Keep,
         stack::Stack,
     },
 };
@@ -66,21 +68,46 @@ pub struct Place {
     pub pruned: Pruned,
 }
 
-/// Whether anything says which sets of a job are kept.
-pub fn has_policy(job: &Job) -> bool {
-    job.backup.as_ref().is_some_and(|backup| backup.keep.is_some())
+/// What became of a job's series, place by place.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Places that were pruned, or frozen.
+    pub places: Vec<Place>,
+    /// Places that could not be, by name.
+    pub failed: Vec<(String, PruneError)>,
+}
+
+impl Report {
+    fn add(&mut self, name: &str, place: Result<Place, PruneError>) {
+        match place {
+            Ok(place) => self.places.push(place),
+            Err(error) => self.failed.push((name.to_owned(), error)),
+        }
+    }
+}
+
+/// A job's series, and all that pruning it needs.
+struct Work<'a> {
+    stack: &'a Stack,
+    policy: &'a BackupPolicy,
+    zone: chrono_tz::Tz,
+    trust: Option<Arc<Trust>>,
+    signer: Option<Arc<Signer>>,
+    act: bool,
+    cancel: &'a CancellationToken,
+}
+
+/// Whether anything says which sets of a job are kept, here or in one of its stores.
+pub fn has_policy(job: &Job, stack: &Stack) -> bool {
+    let in_store = |name: &String| stack.stores.get(name).is_some_and(|store| store.keep.is_some());
+    job.backup.as_ref().is_some_and(|backup| backup.keep.is_some() || backup.stores.iter().any(in_store))
 }
 
 /// Prunes a job's series by hand: while no run of the job can add to it. Without `act` it only says what would go.
 ///
 /// # Errors
-/// When the job runs just now, or a place cannot be read or pruned.
-pub async fn by_hand(
-    stack: &Stack,
-    job: &Job,
-    act: bool,
-    cancel: &CancellationToken,
-) -> Result<Vec<Place>, PruneError> {
+/// When the job runs just now, or nobody can tell who signs and is believed.
+pub async fn by_hand(stack: &Stack, job: &Job, act: bool, cancel: &CancellationToken) -> Result<Report, PruneError> {
     // A plan alone changes nothing, and may be asked for while the job runs.
     let _lock = match act {
         true => {
@@ -93,30 +120,118 @@ pub async fn by_hand(
     prune(stack, job, signer, act, cancel).await
 }
 
-/// Prunes a job's series in every place that has a policy. The caller holds the job's lock.
+/// Prunes a job's series in every place that has a policy; one that fails does not keep the others from it. The caller
+/// holds the job's lock.
 ///
 /// # Errors
-/// When a place cannot be read or pruned.
+/// When nobody can tell who is believed.
 pub async fn prune(
     stack: &Stack,
     job: &Job,
     signer: Option<Arc<Signer>>,
     act: bool,
     cancel: &CancellationToken,
-) -> Result<Vec<Place>, PruneError> {
-    let mut places = Vec::new();
-    let Some((policy, keep)) = job.backup.as_ref().and_then(|b| Some((b.clone(), b.keep.clone()?))) else {
-        return Ok(places);
-    };
-    let trust = stack.sign.trust.as_deref().map(Trust::load).transpose()?;
-    let dir = Completeness::Whole.series_dir(&stack.backup_dir, policy.series.as_str());
-    let (zone, cancel) = (job.timezone, cancel.clone());
-    let local = tokio::task::spawn_blocking(move || {
-        let series = Series { name: &policy.series, dir, zone, trust: trust.as_ref(), signer: signer.as_deref() };
-        let pruning = series.plan(&keep, clock::now(), &BTreeMap::new())?;
-        let pruned = if act { series.carry_out(&pruning, &cancel)? } else { Pruned::default() };
-        Ok::<_, RetentionError>(Place { pruning, pruned })
-    });
-    places.push(local.await??);
-    Ok(places)
+) -> Result<Report, PruneError> {
+    let mut report = Report::default();
+    let Some(policy) = &job.backup else { return Ok(report) };
+    let trust = stack.sign.trust.as_deref().map(Trust::load).transpose()?.map(Arc::new);
+    let work = Work { stack, policy, zone: job.timezone, trust, signer, act, cancel };
+    if let Some(keep) = &policy.keep {
+        report.add("backups", work.local(keep).await);
+    }
+    for name in &policy.stores {
+        if let Some(keep) = stack.stores.get(name).and_then(|store| store.keep.as_ref()) {
+            report.add(name, work.store(name, keep).await);
+        }
+    }
+    Ok(report)
+}
+
+impl Work<'_> {
+    fn series(&self) -> Series<'_> {
+        Series {
+            name: &self.policy.series,
+            dir: Completeness::Whole.series_dir(&self.stack.backup_dir, self.policy.series.as_str()),
+            zone: self.zone,
+            trust: self.trust.as_deref(),
+            signer: self.signer.as_deref(),
+        }
+    }
+
+    /// The backup directory. A set that a store of the job should have, and has not, stays: it would be lost to that store.
+    async fn local(&self, keep: &Keep) -> Result<Place, PruneError> {
+        let mut pruning = self.blocking(keep, BTreeMap::new(), None).await?.pruning;
+        let doomed: Vec<String> = pruning.doomed().map(|decision| decision.set.clone()).collect();
+        let mut held = BTreeMap::new();
+        if !doomed.is_empty() {
+            for name in &self.policy.stores {
+                held.extend(self.held_for(name, &doomed).await);
+            }
+        }
+        if !held.is_empty() {
+            pruning = self.blocking(keep, held, None).await?.pruning;
+        }
+        match self.act {
+            true => self.blocking(keep, BTreeMap::new(), Some(pruning)).await,
+            false => Ok(Place { pruning, pruned: Pruned::default() }),
+        }
+    }
+
+    /// Why these sets must stay for a store. Where it cannot be asked, nobody knows of any of them.
+    async fn held_for(&self, name: &str, sets: &[String]) -> BTreeMap<String, String> {
+        let asked = match Destination::open(self.stack, name).await {
+            Ok(to) => {
+                let lacking = without_copy(&to, &self.stack.name, &self.policy.series, sets.to_vec()).await;
+                lacking.map_err(|e| chain(&e))
+            }
+            Err(error) => Err(chain(&error)),
+        };
+        match asked {
+            Ok(lacking) => {
+                let why = format!("the store {name} has no copy of it yet");
+                lacking.into_iter().map(|set| (set, why.clone())).collect()
+            }
+            Err(error) => {
+                let why = format!("whether the store {name} has a copy could not be asked: {error}");
+                sets.iter().map(|set| (set.clone(), why.clone())).collect()
+            }
+        }
+    }
+
+    /// Plans, or carries a plan out, on a thread that may wait for the disk.
+    async fn blocking(
+        &self,
+        keep: &Keep,
+        held: BTreeMap<String, String>,
+        planned: Option<Pruning>,
+    ) -> Result<Place, PruneError> {
+        let (name, keep, cancel) = (self.policy.series.clone(), keep.clone(), self.cancel.clone());
+        let Series { dir, zone, .. } = self.series();
+        let (trust, signer) = (self.trust.clone(), self.signer.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            let series = Series { name: &name, dir, zone, trust: trust.as_deref(), signer: signer.as_deref() };
+            match planned {
+                Some(pruning) => {
+                    let pruned = series.carry_out(&pruning, &cancel)?;
+                    Ok::<_, RetentionError>(Place { pruning, pruned })
+                }
+                None => {
+                    let pruning = series.plan(&keep, clock::now(), &held)?;
+                    Ok(Place { pruning, pruned: Pruned::default() })
+                }
+            }
+        });
+        Ok(done.await??)
+    }
+
+    async fn store(&self, name: &str, keep: &Keep) -> Result<Place, PruneError> {
+        let to = Destination::open(self.stack, name).await.map_err(RetentionError::from)?;
+        let stored = StoredSeries { to: &to, stack: &self.stack.name, local: self.series() };
+        let pruning = stored.plan(keep, clock::now()).await?;
+        let pruned = match self.act {
+            true => stored.carry_out(&pruning, self.cancel).await?,
+            false => Pruned::default(),
+        };
+        Ok(Place { pruning, pruned })
+    }
 }

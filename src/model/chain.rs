@@ -267,9 +267,8 @@ mod tests {
             said(&walk(links))
         };
         let links = chain(4);
-        let behind = |i: usize| {
-            Some(Previous { set: links[i].set.clone(), manifest_sha256: links[i].manifest_sha256.clone() })
-        };
+        let behind =
+            |i: usize| Some(Previous { set: links[i].set.clone(), manifest_sha256: links[i].manifest_sha256.clone() });
         let fork = slipped(behind(1), 1);
         assert!(fork[0].contains("set-2") && fork[0].contains("slipped each say that they follow set-1"), "{fork:?}");
         let root = slipped(None, 1);

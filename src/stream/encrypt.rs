@@ -57,13 +57,15 @@ impl Diagnose for EncryptError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Recipient { .. } => Some("age-keygen -o key.txt makes a key pair; age-keygen -y key.txt shows its recipient".into()),
+            Self::Recipient { .. } => {
+                Some("age-keygen -o key.txt makes a key pair; age-keygen -y key.txt shows its recipient".into())
+            }
             Self::Identity { .. } => {
                 Some("an identity file has a line AGE-SECRET-KEY-1…, as age-keygen -o key.txt writes it".into())
             }
-            Self::NoMatch { .. } => {
-                Some("copy.json says to whom the copy is encrypted; age-keygen -y FILE shows an identity's recipient".into())
-            }
+            Self::NoMatch { .. } => Some(
+                "copy.json says to whom the copy is encrypted; age-keygen -y FILE shows an identity's recipient".into(),
+            ),
             Self::Stream(e) => e.hint(),
         }
     }

@@ -58,7 +58,10 @@ fn each_set_names_the_one_before_it() {
     assert_eq!((before.set, before.manifest_sha256), (name(&first), sha256(&first.join("manifest.json"))));
     let walked = load(&stage).walk;
     assert_eq!(breaks(&stage), Vec::<String>::new());
-    assert_eq!(walked.links.iter().map(|l| l.set.clone()).collect::<Vec<_>>(), [&first, &second, &third].map(|s| name(s)));
+    assert_eq!(
+        walked.links.iter().map(|l| l.set.clone()).collect::<Vec<_>>(),
+        [&first, &second, &third].map(|s| name(s))
+    );
     assert_eq!(walked.head.as_ref().unwrap().set, name(&third));
     assert_eq!(walked.expect(&sha256(&second.join("manifest.json"))), None);
     // A partial set is no link.
@@ -76,7 +79,9 @@ fn a_removed_set_shows_and_a_tombstone_explains_it() {
     let aside = stage.project.at("aside");
     fs::rename(&second, &aside).unwrap();
     let said = breaks(&stage);
-    assert!(said.len() == 1 && said[0].starts_with(&format!("{} is missing: {} names it", name(&second), name(&third))));
+    assert!(
+        said.len() == 1 && said[0].starts_with(&format!("{} is missing: {} names it", name(&second), name(&third)))
+    );
     fs::rename(&aside, &second).unwrap();
 
     let tombstone = bury(&stage, &second);

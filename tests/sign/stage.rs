@@ -54,8 +54,11 @@ impl Stage {
     pub fn sign(&self, key: &str, namespace: &str, file: &Path) {
         let signature = PathBuf::from(format!("{}.sig", file.display()));
         let _ = fs::remove_file(&signature);
-        run(Command::new("ssh-keygen").args(["-q", "-Y", "sign", "-n", namespace, "-f"]).arg(self.project.at(key)).arg(file))
-            .code(0);
+        run(Command::new("ssh-keygen")
+            .args(["-q", "-Y", "sign", "-n", namespace, "-f"])
+            .arg(self.project.at(key))
+            .arg(file))
+        .code(0);
     }
 
     /// What the real ssh-keygen says of a signature.

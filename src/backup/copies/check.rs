@@ -27,7 +27,9 @@ pub enum CopyError {
     NoCopy { store: String, set: String },
     #[error("the copy of {set} in the store {store}: {problem}")]
     NotACopy { store: String, set: String, problem: String },
-    #[error("the copy of {set} in the store {store}: its format version is {version}; this maint reads up to {COPY_VERSION}")]
+    #[error(
+        "the copy of {set} in the store {store}: its format version is {version}; this maint reads up to {COPY_VERSION}"
+    )]
     Newer { store: String, set: String, version: u32 },
 }
 

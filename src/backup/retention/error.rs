@@ -1,8 +1,8 @@
 //! Why a series could not be pruned.
 
-use super::super::{records::RecordError, verify::VerifyError};
+use super::super::{copies::CopyError, records::RecordError, upload::UploadError, verify::VerifyError};
 use crate::{
-    adapters::files::FileError,
+    adapters::{files::FileError, store::StoreError},
     model::{
         failure::{Class, Diagnose},
         retention::ClockBehind,
@@ -19,6 +19,12 @@ pub enum RetentionError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    #[error(transparent)]
+    Busy(#[from] UploadError),
+    #[error(transparent)]
     Clock(#[from] ClockBehind),
     #[error("there is no set {set} any more: it is being pruned")]
     Pruned { set: String },
@@ -32,6 +38,11 @@ impl Diagnose for RetentionError {
             Self::Record(e) => e.class(),
             Self::Verify(e) => e.class(),
             Self::File(e) => e.class(),
+            // Nothing is known of what cannot be reached.
+            Self::Store(e) if e.could_not_ask() => Class::Unverifiable,
+            Self::Store(e) => e.class(),
+            Self::Copy(e) => e.class(),
+            Self::Busy(e) => e.class(),
             Self::Clock(e) => e.class(),
             Self::Pruned { .. } => Class::Failed,
             Self::Stopped => Class::Interrupted,
@@ -43,6 +54,9 @@ impl Diagnose for RetentionError {
             Self::Record(e) => e.hint(),
             Self::Verify(e) => e.hint(),
             Self::File(e) => e.hint(),
+            Self::Store(e) => e.hint(),
+            Self::Copy(e) => e.hint(),
+            Self::Busy(e) => e.hint(),
             Self::Clock(e) => e.hint(),
             Self::Pruned { .. } => Some("see which there are: maint backups".into()),
             Self::Stopped => None,

@@ -7,6 +7,7 @@
 mod error;
 mod local;
 mod marks;
+mod store;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -14,6 +15,7 @@ use serde::Serialize;
 pub use error::RetentionError;
 pub use local::{Op, Series, is_unfinished};
 pub use marks::{acknowledge, pin, unpin};
+pub use store::{StoredSeries, without_copy};
 
 use super::anomaly;
 use crate::model::{

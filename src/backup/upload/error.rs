@@ -69,13 +69,16 @@ impl Diagnose for UploadError {
             Self::Store(e) => e.hint(),
             Self::Copy(e) => e.hint(),
             Self::Encrypt(e) => e.hint(),
-            Self::Space { dir, .. } => Some(format!("free space; one file at a time waits there: df -h {}", dir.display())),
+            Self::Space { dir, .. } => {
+                Some(format!("free space; one file at a time waits there: df -h {}", dir.display()))
+            }
             Self::Other { store, .. } => Some(format!(
                 "nothing was replaced. Two hosts with one stack's name, or a set that was made anew: look at both, then give \
                  [store.{store}] another prefix, or remove the copy there yourself"
             )),
             Self::Damaged { .. } => Some(
-                "find out who changed it. To send the set again, remove the copy's manifest.json in the store first".into(),
+                "find out who changed it. To send the set again, remove the copy's manifest.json in the store first"
+                    .into(),
             ),
             Self::Lock(e) => e.hint(),
             Self::File(e) => e.hint(),

@@ -12,10 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Destination, UploadError, decrypt_md, spool::Spool};
 use crate::{
-    adapters::{
-        clock, host,
-        store::StoreError,
-    },
+    adapters::{clock, host, store::StoreError},
     backup::{
         copies::{self, CopyState},
         verify::VerifiedSet,

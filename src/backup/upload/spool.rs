@@ -88,9 +88,12 @@ impl Spool {
             files: BTreeMap::new(),
         };
         let path = dir.join(LIST_FILE);
-        let left = files::read_limited(&path, MAX_LIST_BYTES).ok().and_then(|b| serde_json::from_slice::<List>(&b).ok());
+        let left =
+            files::read_limited(&path, MAX_LIST_BYTES).ok().and_then(|b| serde_json::from_slice::<List>(&b).ok());
         let list = match left {
-            Some(left) if (&left.manifest_sha256, &left.encrypted_to) == (&fresh.manifest_sha256, &fresh.encrypted_to) => {
+            Some(left)
+                if (&left.manifest_sha256, &left.encrypted_to) == (&fresh.manifest_sha256, &fresh.encrypted_to) =>
+            {
                 left
             }
             _ => {

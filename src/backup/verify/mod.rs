@@ -68,7 +68,9 @@ impl Diagnose for VerifyError {
         match self {
             Self::Stream(e) => e.hint(),
             Self::NotASet { .. } => Some("a set is a directory with manifest.json; see: maint backups".into()),
-            Self::NotBelieved { .. } => Some("see what else there is to say of it: maint verify; --untrusted restores it all the same".into()),
+            Self::NotBelieved { .. } => {
+                Some("see what else there is to say of it: maint verify; --untrusted restores it all the same".into())
+            }
             Self::Newer { .. } => Some("use a newer maint".into()),
         }
     }

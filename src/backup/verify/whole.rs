@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    SealedManifest, SetReport, VerifyError, open, read_signature, set,
     super::{publish::PARTIAL_DIR, seal},
+    SealedManifest, SetReport, VerifyError, open, read_signature, set,
 };
 use crate::{
     adapters::signature::Trust,

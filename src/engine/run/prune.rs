@@ -4,7 +4,7 @@ use super::{Run, Trouble};
 use crate::{
     adapters::clock,
     backup::publish::{Completeness, Published},
-    engine::prune::{self, Place},
+    engine::prune::{self, Place, Report},
     model::{
         outcome::Outcome,
         units::{ByteSize, count},
@@ -31,7 +31,7 @@ impl Run<'_> {
 
     /// Prunes, where the job has a policy and its set is a whole one. A run that went badly prunes nothing.
     pub(super) async fn prune(&self, outcome: &Outcome) -> Result<Outcome, Trouble> {
-        if !prune::has_policy(&self.plan.job) || self.plan.completeness == Completeness::Partial {
+        if !prune::has_policy(&self.plan.job, &self.stack) || self.plan.completeness == Completeness::Partial {
             return Ok(Outcome::Ok);
         }
         let (number, id) = self.stage("prune", PLACE, "removes the sets that the policy lets go")?;
@@ -42,20 +42,27 @@ impl Run<'_> {
             return Ok(Outcome::Ok);
         }
         let pruned = prune::prune(&self.stack, &self.plan.job, self.signer.clone(), true, &self.cancel).await;
-        let result = pruned.map_err(|e| Trouble::of(&e));
-        let (outcome, summary) = match &result {
-            Ok(places) => (worst(places), summary(places)),
-            Err(trouble) => (trouble.outcome.clone(), String::new()),
+        let (result, summary) = match &pruned {
+            Ok(report) => (worst(report), summary(&report.places)),
+            Err(error) => (Err(Trouble::of(error)), String::new()),
         };
+        let outcome = result.as_ref().map_or_else(|trouble| trouble.outcome.clone(), Outcome::clone);
         self.ended(number, &id, &outcome, begun, summary);
-        result.map(|_| outcome)
+        result
     }
 }
 
-/// A freeze, and sets that cannot be relied on, are worth a look.
-fn worst(places: &[Place]) -> Outcome {
+/// A place that could not be pruned is a trouble; a freeze, and sets that cannot be relied on, are worth a look.
+fn worst(report: &Report) -> Result<Outcome, Trouble> {
+    if let Some((name, error)) = report.failed.first() {
+        let mut trouble = Trouble::of(error);
+        if let Outcome::Failed(reason) | Outcome::Unknown(reason) = &mut trouble.outcome {
+            *reason = format!("pruning {name}: {reason}");
+        }
+        return Err(trouble);
+    }
     let mut outcome = Outcome::Ok;
-    for place in places {
+    for place in &report.places {
         let freeze = place.pruning.freeze().map(Outcome::Warning);
         let damaged = place.pruning.damaged.last().map(|(set, problem)| {
             let set = format!("{}/{set}", place.pruning.series);
@@ -67,7 +74,7 @@ fn worst(places: &[Place]) -> Outcome {
         });
         outcome = [freeze, damaged].into_iter().flatten().fold(outcome, Outcome::worst);
     }
-    outcome
+    Ok(outcome)
 }
 
 fn summary(places: &[Place]) -> String {
