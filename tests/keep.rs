@@ -1,6 +1,8 @@
 //! Retention: what a policy promises is kept, nothing is deleted that should stay, and an interrupted deletion ends well.
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests set their stage")]
 
+#[path = "support/bucket.rs"]
+mod bucket;
 #[path = "keep/crash.rs"]
 mod crash;
 #[path = "keep/freeze.rs"]
@@ -11,6 +13,8 @@ mod policy;
 mod project;
 #[path = "keep/prune.rs"]
 mod prune;
+#[path = "keep/stores.rs"]
+mod stores;
 #[path = "keep/years.rs"]
 mod years;
 
