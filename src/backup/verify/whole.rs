@@ -14,6 +14,7 @@ use crate::{
         event::StepEvents,
         failure::{Class, Diagnose},
         manifest::{FileDigest, Level, MANIFEST_FILE, MANIFEST_SIGNATURE_FILE, Manifest, SUMS_FILE},
+        signature::Signature,
         units::count,
     },
     stream::{StreamError, hash::Sha},
@@ -98,7 +99,8 @@ impl Diagnose for WholeError {
     }
 }
 
-/// Verifies a set of the backup directory; only one without a finding is given back. Blocking.
+/// Verifies a set of the backup directory; only one without a finding is given back. With a trust anchor, a signature that is
+/// wrong or by another key is one; that there is none is not. Blocking.
 ///
 /// # Errors
 /// When anything differs, is missing or cannot be read, when it is a partial set, or on cancellation.
@@ -114,7 +116,11 @@ pub fn whole(
     if dir.components().any(|part| part.as_os_str() == PARTIAL_DIR) {
         return Err(refuse("is a partial set, which nothing counts and nobody uploads"));
     }
-    let report = set(&dir, level, trust, cancel, events)?;
+    let mut report = set(&dir, level, trust, cancel, events)?;
+    if let (Signature::Missing, Some(problem)) = (&report.signature, report.signature.problem()) {
+        // Made before there was a key: its copy says no more than it does, and the audit speaks of both.
+        report.findings.retain(|finding| finding.problem != problem);
+    }
     if let Some(first) = report.findings.first() {
         let first = format!("{} {}", first.file, first.problem);
         return Err(WholeError::Findings { dir, first, report: Box::new(report) });
