@@ -1,6 +1,6 @@
 //! The last stage of a backup job: older sets go by the policy, after a run that went well.
 
-use super::{Run, Trouble};
+use super::{Run, Trouble, upload::FIRST_STAGE};
 use crate::{
     adapters::clock,
     backup::publish::{Completeness, Published},
@@ -10,9 +10,6 @@ use crate::{
         units::{ByteSize, count},
     },
 };
-
-/// Behind every other stage of the tail.
-const PLACE: usize = 9;
 
 impl Run<'_> {
     /// What is to be said of a set with something unusual in it.
@@ -34,7 +31,8 @@ impl Run<'_> {
         if !prune::has_policy(&self.plan.job, &self.stack) || self.plan.completeness == Completeness::Partial {
             return Ok(Outcome::Ok);
         }
-        let (number, id) = self.stage("prune", PLACE, "removes the sets that the policy lets go")?;
+        let stores = self.plan.job.backup.as_ref().map_or(0, |backup| backup.stores.len());
+        let (number, id) = self.stage("prune", FIRST_STAGE + stores, "removes the sets that the policy lets go")?;
         let begun = clock::monotonic();
         if !outcome.is_success() {
             let skipped = Outcome::Skipped("nothing is pruned by a run that did not go well".into());
