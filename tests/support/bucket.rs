@@ -79,8 +79,10 @@ impl Server {
                 command
             });
             block_on(async {
-                server.client().create_bucket().bucket(BUCKET).send().await.unwrap();
-                let locked = server.client().create_bucket().bucket("locked").object_lock_enabled_for_bucket(true);
+                // Elsewhere a bucket's region must be named, and moto knows Amazon's alone.
+                let client = server.client_in("us-east-1");
+                client.create_bucket().bucket(BUCKET).send().await.unwrap();
+                let locked = client.create_bucket().bucket("locked").object_lock_enabled_for_bucket(true);
                 locked.send().await.unwrap();
             });
             server
@@ -133,10 +135,14 @@ impl Server {
 
     /// A client of the SDK's own, for looking behind maint's back.
     pub fn client(&self) -> Client {
+        self.client_in("garage")
+    }
+
+    fn client_in(&self, region: &'static str) -> Client {
         let config = config::Builder::new()
             .behavior_version(config::BehaviorVersion::latest())
             .credentials_provider(config::Credentials::new(ACCESS, SECRET, None, None, "test"))
-            .region(config::Region::new("garage"))
+            .region(config::Region::new(region))
             .endpoint_url(self.endpoint())
             .force_path_style(true)
             .http_client(aws_smithy_http_client::Builder::new().build_http())
