@@ -9,7 +9,7 @@
 //! | [`adapters`] | 1 | one file per outside thing: processes, files, PostgreSQL, Docker, the ledger |
 //! | [`stream`] | 2 | bytes in motion: frames, artifact writer, contents list, dump and tar formats |
 //! | [`capture`] | 3 | the engines that turn a source into artifacts |
-//! | [`backup`] | 4 | a set's life after capture: verify, seal, publish |
+//! | [`backup`] | 4 | a set's life after capture: verify, seal, publish, upload |
 //! | [`steps`] | 5 | one file per step kind |
 //! | [`config`] | 6 | text to validated values |
 //! | [`engine`] | 7 | plan, run, recover |

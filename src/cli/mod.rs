@@ -2,6 +2,7 @@
 
 mod backups;
 mod check;
+mod copy_arg;
 mod demo;
 mod doctor;
 mod exit;
@@ -18,6 +19,7 @@ mod restore;
 mod run;
 mod runs;
 mod set_arg;
+mod upload;
 mod verify;
 
 use std::{
@@ -76,7 +78,8 @@ enum Command {
     Backups(backups::Backups),
     Prune(prune::Prune),
     Verify(verify::Verify),
-    Restore(restore::Restore),
+    Upload(upload::Upload),
+    Restore(Box<restore::Restore>),
     Generate(generate::Generate),
     #[command(hide = true, name = "__guard")]
     Guard(guard::Guard),
@@ -131,6 +134,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Backups(command) => command.run(&global),
         Command::Prune(command) => command.run(&global),
         Command::Verify(command) => command.run(&global),
+        Command::Upload(command) => command.run(&global),
         Command::Restore(command) => command.run(&global),
         Command::Generate(command) => command.run(&global),
         Command::Guard(command) => command.run(),

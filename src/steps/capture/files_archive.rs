@@ -225,6 +225,7 @@ mod tests {
             docker: crate::model::stack::Docker { host: "unix:///x".into() },
             drill: crate::model::stack::DrillSettings::below("/".as_ref()),
             stores: std::collections::BTreeMap::new(),
+            sign: Default::default(),
         }
     }
 

@@ -285,6 +285,7 @@ mod tests {
             docker: crate::model::stack::Docker { host: String::new() },
             drill: crate::model::stack::DrillSettings::below("/".as_ref()),
             stores: std::collections::BTreeMap::new(),
+            sign: Default::default(),
         }
     }
 
