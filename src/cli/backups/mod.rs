@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Lists the sets in the backup directory; pins one, or acknowledges what is unusual about it
+/// Lists the sets in the backup directory, and marks them: pin, unpin, ack
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
