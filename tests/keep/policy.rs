@@ -27,8 +27,11 @@ pub fn kept(decisions: &[Decision]) -> BTreeSet<&str> {
     decisions.iter().filter(|d| d.keep).map(|d| d.set.as_str()).collect()
 }
 
+/// The bucket of a set, by its name and time.
+type Bucket = Box<dyn Fn(&str, DateTime<Utc>) -> String>;
+
 /// Rules that count buckets: how many of which, and the bucket of a time. Written anew, not taken from the plan.
-pub fn rules(keep: &Keep, zone: Tz) -> [(u32, Box<dyn Fn(&str, DateTime<Utc>) -> String>); 5] {
+pub fn rules(keep: &Keep, zone: Tz) -> [(u32, Bucket); 5] {
     let label = move |kind: PeriodKind| move |_: &str, at: DateTime<Utc>| kind.label(at, zone);
     [
         (keep.last, Box::new(|name: &str, _| name.to_owned())),

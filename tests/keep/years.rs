@@ -96,11 +96,11 @@ fn live(zone: Tz, expression: &str, keeps: [Keep; 2], mut chance: TestRng) -> Re
             for place in &mut places {
                 place.add(zone, &format!("s{number:05}"), made);
                 // A place that could not be reached is pruned the next time.
-                if chance.next_u32() % 10 > 0 {
+                if !chance.next_u32().is_multiple_of(10) {
                     place.prune(zone, now);
                 }
                 // A clock that was set back decides nothing.
-                if chance.next_u32() % 10 == 0 {
+                if chance.next_u32().is_multiple_of(10) {
                     let back = now - TimeDelta::days(400);
                     prop_assert!(plan(&place.keep, zone, back, &place.sets).is_err());
                 }

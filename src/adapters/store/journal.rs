@@ -230,7 +230,7 @@ mod tests {
         journal.add(&part(2)).unwrap();
         journal.file.write_all(b"{\"number\":3,\"sha").unwrap();
         assert_eq!(claim.left().unwrap(), Some((head(), vec![part(1), part(2)])));
-        assert_eq!(of_store(dir.path(), "off-site").unwrap(), [claim.journal.clone()]);
+        assert_eq!(of_store(dir.path(), "off-site").unwrap(), std::slice::from_ref(&claim.journal));
         assert_eq!(of_store(dir.path(), "off").unwrap(), Vec::<PathBuf>::new());
         claim.clear().unwrap();
         drop(claim);
