@@ -18,6 +18,7 @@ pub mod record;
 pub mod retention;
 pub mod schedule;
 pub mod secret;
+pub mod shell;
 pub mod signature;
 pub mod stack;
 pub mod store;

@@ -165,7 +165,7 @@ fn what_a_bucket_locks_is_kept_until_then() {
     let keys = server.environment();
     let key = |name: &str| keys.iter().find(|(key, _)| *key == name).unwrap().1.clone();
     let project = stage(&format!(
-        "type = \"s3\"\nbucket = \"locked\"\nprefix = \"keep\"\nregion = \"garage\"\nendpoint = \"{}\"\npath_style = true\n\
+        "type = \"s3\"\nbucket = \"locked\"\nprefix = \"keep\"\nregion = \"us-east-1\"\nendpoint = \"{}\"\npath_style = true\n\
          access_key = \"{}\"\nsecret_key = \"{}\"\nkeep = {{ last = 5 }}",
         server.endpoint(),
         key("AWS_ACCESS_KEY_ID"),

@@ -79,10 +79,8 @@ impl Server {
                 command
             });
             block_on(async {
-                // Elsewhere a bucket's region must be named, and moto knows Amazon's alone.
-                let client = server.client_in("us-east-1");
-                client.create_bucket().bucket(BUCKET).send().await.unwrap();
-                let locked = client.create_bucket().bucket("locked").object_lock_enabled_for_bucket(true);
+                server.client().create_bucket().bucket(BUCKET).send().await.unwrap();
+                let locked = server.client().create_bucket().bucket("locked").object_lock_enabled_for_bucket(true);
                 locked.send().await.unwrap();
             });
             server
@@ -135,14 +133,10 @@ impl Server {
 
     /// A client of the SDK's own, for looking behind maint's back.
     pub fn client(&self) -> Client {
-        self.client_in("garage")
-    }
-
-    fn client_in(&self, region: &'static str) -> Client {
         let config = config::Builder::new()
             .behavior_version(config::BehaviorVersion::latest())
             .credentials_provider(config::Credentials::new(ACCESS, SECRET, None, None, "test"))
-            .region(config::Region::new(region))
+            .region(config::Region::new("us-east-1"))
             .endpoint_url(self.endpoint())
             .force_path_style(true)
             .http_client(aws_smithy_http_client::Builder::new().build_http())
@@ -167,7 +161,7 @@ impl Server {
             name: "offsite".into(),
             place: Place::S3(Box::new(S3Settings {
                 bucket: BUCKET.into(),
-                region: Some("garage".into()),
+                region: Some("us-east-1".into()),
                 endpoint: Some(endpoint.into()),
                 path_style: true,
                 ca_file: None,
@@ -206,8 +200,8 @@ impl Server {
         [
             ("AWS_ACCESS_KEY_ID", ACCESS.into()),
             ("AWS_SECRET_ACCESS_KEY", SECRET.into()),
-            ("AWS_DEFAULT_REGION", "garage".into()),
-            ("AWS_REGION", "garage".into()),
+            ("AWS_DEFAULT_REGION", "us-east-1".into()),
+            ("AWS_REGION", "us-east-1".into()),
             ("AWS_EC2_METADATA_DISABLED", "true".into()),
         ]
     }
@@ -237,7 +231,7 @@ fn garage_config(dir: &Path, port: u16) -> String {
     format!(
         "metadata_dir = \"{0}/meta\"\ndata_dir = \"{0}/data\"\ndb_engine = \"sqlite\"\nreplication_factor = 1\n\
          rpc_bind_addr = \"127.0.0.1:{rpc}\"\nrpc_public_addr = \"127.0.0.1:{rpc}\"\nrpc_secret = \"{SECRET}\"\n\
-         [s3_api]\ns3_region = \"garage\"\napi_bind_addr = \"127.0.0.1:{port}\"\n\
+         [s3_api]\ns3_region = \"us-east-1\"\napi_bind_addr = \"127.0.0.1:{port}\"\n\
          [admin]\napi_bind_addr = \"127.0.0.1:{admin}\"\n",
         dir.display()
     )
