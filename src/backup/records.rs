@@ -278,8 +278,9 @@ pub fn read(series_dir: &Path, set: &str, trust: Option<&Trust>) -> Result<Found
             }
         }
     }
-    let names: BTreeSet<String> =
-        files::list(&dir)?.into_iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    // What begins with a dot is what a killed maint had not ended to write: it says nothing.
+    let names = files::list(&dir)?.into_iter().map(|name| name.to_string_lossy().into_owned());
+    let names: BTreeSet<String> = names.filter(|name| !name.starts_with('.')).collect();
     let mut wrong = |name: &str, problem: String, unknown: bool| {
         found.problems.push(RecordProblem { path: dir.join(name), problem, unknown });
     };

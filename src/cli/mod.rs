@@ -12,6 +12,7 @@ mod guard;
 mod jobs;
 mod output;
 mod plan;
+mod prune;
 mod recover;
 mod render;
 mod restore;
@@ -75,6 +76,7 @@ enum Command {
     Recover(recover::Recover),
     Runs(runs::Runs),
     Backups(backups::Backups),
+    Prune(prune::Prune),
     Verify(verify::Verify),
     Upload(upload::Upload),
     Restore(Box<restore::Restore>),
@@ -130,6 +132,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Recover(command) => command.run(&global),
         Command::Runs(command) => command.run(&global),
         Command::Backups(command) => command.run(&global),
+        Command::Prune(command) => command.run(&global),
         Command::Verify(command) => command.run(&global),
         Command::Upload(command) => command.run(&global),
         Command::Restore(command) => command.run(&global),

@@ -7,7 +7,8 @@ use super::{
     document::{Document, nearest, place},
     host,
     job::{BackupPolicy, Job, JobStep},
-    shape::{JobFile, StepSection},
+    keep,
+    shape::{BackupSection, JobFile, StepSection},
 };
 use crate::{
     model::{
@@ -42,13 +43,7 @@ pub(super) fn resolve(document: &Document, name: JobName, stack: &Stack, mistake
     }
     check_steps(document, &raw, stack, mistakes);
     check_stores(document, &raw, stack, mistakes);
-    let backup = raw.backup.map(|b| BackupPolicy {
-        series: b.series,
-        period: b.period,
-        verify: b.verify.unwrap_or(Level::Structure),
-        if_unverifiable: b.if_unverifiable.unwrap_or_default(),
-        stores: b.stores,
-    });
+    let backup = raw.backup.map(|b| backup(document, b, mistakes));
     let steps = raw.step.into_iter().map(|s| JobStep {
         id: s.id,
         timeout: s.timeout.map(|t| t.0),
@@ -68,6 +63,27 @@ pub(super) fn resolve(document: &Document, name: JobName, stack: &Stack, mistake
         backup,
         steps: steps.collect(),
     })
+}
+
+fn backup(document: &Document, raw: BackupSection, mistakes: &mut Vec<Mistake>) -> BackupPolicy {
+    let verify = raw.verify.unwrap_or(Level::Structure);
+    let place = place!["backup", "keep"];
+    let keep = keep::resolve(document, &place, raw.keep, mistakes);
+    if keep.is_some() && verify < Level::Structure {
+        let message = format!(
+            "retention counts only sets that were verified to \"{}\", and this job makes none",
+            Level::Structure
+        );
+        mistakes.push(document.at_path(&place, message).help("set verify = \"structure\" or \"drill\""));
+    }
+    BackupPolicy {
+        series: raw.series,
+        period: raw.period,
+        verify,
+        if_unverifiable: raw.if_unverifiable.unwrap_or_default(),
+        stores: raw.stores,
+        keep,
+    }
 }
 
 fn check_steps(document: &Document, raw: &JobFile, stack: &Stack, mistakes: &mut Vec<Mistake>) {

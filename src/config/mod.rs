@@ -9,6 +9,7 @@ mod document;
 mod host;
 pub mod job;
 mod jobs;
+mod keep;
 mod later;
 mod load;
 mod secrets;

@@ -154,6 +154,8 @@ pub struct StoreSection {
     /// age recipients (`age1…`) whom the copies are encrypted to. Default: they are not encrypted.
     #[serde(default)]
     pub encrypt_to: Vec<String>,
+    /// Which copies of each series are kept there; the others are pruned after a run that went well. Default: all.
+    pub keep: Option<KeepSection>,
     /// `local`: the directory, which must be there.
     pub dir: Option<PathBuf>,
     /// `local`: refuse to write where nothing is mounted at `dir`. Default: `false`.
@@ -257,6 +259,28 @@ pub struct BackupSection {
     /// one get theirs too.
     #[serde(default)]
     pub stores: Vec<String>,
+    /// Which sets of the series are kept in `backup_dir`; the others are pruned after a run that went well. Default: all.
+    pub keep: Option<KeepSection>,
+}
+
+/// `keep = { monthly = 12, yearly = 3 }`: which sets are kept. A set that any of these keeps stays, as do pinned sets and
+/// always the newest one. Days, weeks, months and years are the job's, by a set's slot or else its start; only those that
+/// have a verified set are counted, and of each the newest set stays.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeepSection {
+    /// The newest so many sets.
+    pub last: Option<u32>,
+    /// One set of each of the newest so many days.
+    pub daily: Option<u32>,
+    /// One set of each of the newest so many ISO weeks.
+    pub weekly: Option<u32>,
+    /// One set of each of the newest so many months.
+    pub monthly: Option<u32>,
+    /// One set of each of the newest so many years.
+    pub yearly: Option<u32>,
+    /// Every set that is younger than the newest one by no more than this, e.g. `30d`.
+    pub within: Option<Span>,
 }
 
 /// `[[step]]`: one step.

@@ -10,7 +10,7 @@ use super::{
     diagnostic::Mistake,
     document::{Document, Segment, place},
     host::tidy,
-    secrets,
+    keep, secrets,
     shape::{StoreSection, StoreType},
 };
 use crate::{
@@ -73,12 +73,14 @@ impl Reader<'_> {
             }
         }
         let encrypt_to = std::mem::take(&mut raw.encrypt_to);
+        let at = [self.section.as_slice(), &[Segment::Key("keep".to_owned())]].concat();
+        let keep = keep::resolve(self.document, &at, raw.keep.take(), self.mistakes);
         self.foreign(&raw);
         let place = match raw.kind {
             StoreType::Local => self.local(raw),
             StoreType::S3 => Place::S3(Box::new(self.bucket(raw, encrypt_to.is_empty()))),
         };
-        StoreConfig { name, place, prefix, encrypt_to }
+        StoreConfig { name, place, prefix, encrypt_to, keep }
     }
 
     /// Keys of the other type of store.

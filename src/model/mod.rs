@@ -1,5 +1,6 @@
 //! Plain data and pure rules: no I/O, no clock, no async.
 
+pub mod anomaly;
 pub mod chain;
 pub mod contents;
 pub mod copy;
@@ -14,6 +15,7 @@ pub mod outcome;
 pub mod parts;
 pub mod period;
 pub mod record;
+pub mod retention;
 pub mod schedule;
 pub mod secret;
 pub mod shell;

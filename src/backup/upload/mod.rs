@@ -107,7 +107,12 @@ impl Destination {
     }
 
     /// One upload of a series to a store at a time: two would have two ciphertexts of one file.
-    async fn lock(&self, series: &str, wait: Duration, cancel: &CancellationToken) -> Result<Lock, UploadError> {
+    pub(in crate::backup) async fn lock(
+        &self,
+        series: &str,
+        wait: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Lock, UploadError> {
         let name = format!("upload-{}-{series}", self.store.name());
         let path = self.state_dir.join("locks").join(format!("{name}.lock"));
         let holder = format!("an upload, pid {}", std::process::id());

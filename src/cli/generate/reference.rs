@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::{
     config::shape::{
-        BackupSection, DockerSection, DrillSection, HostFile, JobFile, PostgresSection, SignSection, StepSection,
-        StoreSection,
+        BackupSection, DockerSection, DrillSection, HostFile, JobFile, KeepSection, PostgresSection, SignSection,
+        StepSection, StoreSection,
     },
     steps::Step,
 };
@@ -32,6 +32,7 @@ pub(super) fn render() -> String {
     section(&mut text, "### [sign]", &schema_for!(SignSection), &[]);
     section(&mut text, "## jobs/NAME.toml", &schema_for!(JobFile), &["backup", "step"]);
     section(&mut text, "### [backup]", &schema_for!(BackupSection), &[]);
+    section(&mut text, "### keep", &schema_for!(KeepSection), &[]);
     section(&mut text, "### [[step]]", &schema_for!(StepSection), &[]);
     text.push_str("## Step kinds\n\n");
     for kind in Step::descriptions() {

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Where the stores' stages are numbered, behind verify, drill and publish.
-const FIRST_STAGE: usize = 3;
+pub(super) const FIRST_STAGE: usize = 3;
 
 /// What became of one store's copies.
 struct Sent {
