@@ -6,6 +6,7 @@
 pub mod anomaly;
 pub mod chain;
 pub mod copies;
+pub mod audit;
 mod create_database;
 pub mod drill;
 pub mod fetch;

@@ -1,5 +1,6 @@
 //! One file per command. The only room that prints or exits.
 
+mod audit;
 mod backups;
 mod check;
 mod demo;
@@ -59,6 +60,7 @@ Examples:
   maint run monthly-backup                do it
   maint verify backups/monthly/202608     believe nothing, read everything
   maint restore monthly --into db:copy    the newest dump of a series into a new database
+  maint audit --html audit.html           is every backup there, whole, and as it was made?
 
 Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 verification failed, 4 could not be checked,
 5 lock not obtained, 130 interrupted\n";
@@ -77,6 +79,7 @@ enum Command {
     Prune(prune::Prune),
     Verify(verify::Verify),
     Restore(restore::Restore),
+    Audit(audit::Audit),
     Generate(generate::Generate),
     #[command(hide = true, name = "__guard")]
     Guard(guard::Guard),
@@ -132,6 +135,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Prune(command) => command.run(&global),
         Command::Verify(command) => command.run(&global),
         Command::Restore(command) => command.run(&global),
+        Command::Audit(command) => command.run(&global),
         Command::Generate(command) => command.run(&global),
         Command::Guard(command) => command.run(),
     }

@@ -19,7 +19,7 @@ use super::{Docker, DockerError, error};
 /// Where the helper has the volume. The archive's entries begin with its last component.
 const MOUNTED_AT: &str = "/volume";
 /// The label that names the capture which made a helper.
-const OWNER: &str = "maint.helper";
+pub(super) const OWNER: &str = "maint.helper";
 /// The label that names the state directory whose locks tell whether that capture lives.
 const STATE: &str = "maint.state";
 /// A tar without entries: two blocks of zeros.
