@@ -1,6 +1,6 @@
 //! `maint audit`: is every backup there, whole, and as it was made?
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -8,17 +8,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure, Global, output};
 use crate::{
-    adapters::{clock, files},
-    backup::audit::{self, AuditRequest, Promise},
+    adapters::{clock, files, secret, signature::Signer},
+    backup::audit::{self, AuditRequest, ExpectedHead, Promise},
     config::{self, Config},
     engine::signal,
     model::{
         audit::{Finding, Mark, Report, SeriesPart, Severity},
         event::StepEvents,
         ids::StepId,
+        secret::SecretSource,
+        signature::{Namespace, SIGNATURE_SUFFIX},
         units::{ByteSize, age, count},
     },
     page,
+    stream::encrypt::Identities,
 };
 
 /// Audits all backups: content, slots without a set, drills, and what nobody backs up
@@ -28,9 +31,11 @@ Examples:
   maint audit                          read every set, and say what is wrong and what to do
   maint audit --html audit.html        also as one page, to file or to print
   maint audit --sample 3 --seed 7      decode three sets to the end, the same ones again
+  maint audit --store offsite --identity key.txt     fetch encrypted copies back, too
+  maint audit --expect-head monthly=9f86d0…          what a report of an earlier audit told
   maint audit --json                   for machines
 
-Reads every byte of every set in the backup directory; changes nothing.
+Reads every byte of every set in the backup directory, lists every copy, and fetches the sampled ones back. Changes nothing.
 
 Exit codes, by the worst finding: 0 none, 1 a gap or a rule that is not kept, 3 damaged, tampered with or missing,
 4 something could not be checked (and nothing is known to be damaged)")]
@@ -41,10 +46,20 @@ pub struct Audit {
     /// What chooses them; default: a new one, which the report tells
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
+    /// Ask only these stores; may be given several times. Default: all of the configuration
+    #[arg(long = "store", value_name = "STORE")]
+    stores: Vec<String>,
+    /// The secret keys that open encrypted copies: a file of age's
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    /// The digest of a manifest that was once the newest of its series, as somebody noted it elsewhere; may be given
+    /// several times
+    #[arg(long, value_name = "SERIES=SHA256", value_parser = expected_head)]
+    expect_head: Vec<ExpectedHead>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
-    /// Also write the report as one self-contained page
+    /// Also write the report as one self-contained page; where something signs, with its signature beside it in FILE.sig
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
@@ -61,6 +76,14 @@ struct Json<'a> {
 impl Audit {
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
         let config = config::load(global.config.as_deref())?;
+        if let Some(unknown) = self.stores.iter().find(|name| !config.stack.stores.contains_key(*name)) {
+            let known = config.stack.stores.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(Failure::usage(
+                format!("there is no store `{unknown}`"),
+                format!("those of the configuration: {}", if known.is_empty() { "none" } else { &known }),
+            ));
+        }
+        let identities = self.identity.as_deref().map(identities).transpose()?;
         let runtime = super::runtime()?;
         let cancel = CancellationToken::new();
         let _signals = signal::cancel_on_signals(&runtime, &cancel)?;
@@ -75,13 +98,15 @@ impl Audit {
             captures: captures(&config),
             sample: self.sample,
             seed,
+            stores: self.stores.clone(),
+            identities: identities.as_ref(),
+            heads: self.expect_head.clone(),
         };
         let report = runtime.block_on(audit::run(&request, &cancel, &events));
         progress.finish();
         let report = report?;
         if let Some(file) = &self.html {
-            let path = std::path::absolute(file).map_err(|e| Failure::other(format!("{}: {e}", file.display())))?;
-            files::write_atomic(&path, page::audit::render(&report).as_bytes())?;
+            write_page(file, &report, config.stack.sign.key.as_ref())?;
         }
         if self.json {
             let json = Json { worst: report.worst(), report: &report };
@@ -96,6 +121,33 @@ impl Audit {
     }
 }
 
+fn identities(file: &Path) -> Result<Identities, Failure> {
+    let text = secret::read(&SecretSource::File(file.to_owned()))?;
+    Ok(Identities::parse(&text, file)?)
+}
+
+/// Writes the page, and its signature beside it where something signs here: a page that is filed can be believed later.
+fn write_page(file: &Path, report: &Report, key: Option<&SecretSource>) -> Result<(), Failure> {
+    let path = std::path::absolute(file).map_err(|e| Failure::other(format!("{}: {e}", file.display())))?;
+    let page = page::audit::render(report);
+    if let Some(key) = key {
+        let signature = Signer::load(key)?.sign(page.as_bytes(), Namespace::Audit)?;
+        let mut name = path.clone().into_os_string();
+        name.push(SIGNATURE_SUFFIX);
+        files::write_atomic(Path::new(&name), signature.as_bytes())?;
+    }
+    Ok(files::write_atomic(&path, page.as_bytes())?)
+}
+
+fn expected_head(text: &str) -> Result<ExpectedHead, String> {
+    let (series, sha256) = text.split_once('=').ok_or("expected SERIES=SHA256, e.g. monthly=9f86d0…")?;
+    let series = series.parse().map_err(|e: crate::model::ids::NameError| e.to_string())?;
+    if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err("a SHA-256 has 64 hexadecimal digits".into());
+    }
+    Ok(ExpectedHead { series, manifest_sha256: sha256.to_ascii_lowercase() })
+}
+
 fn promises(config: &Config) -> Vec<Promise> {
     let promise = |job: &config::Job| {
         let backup = job.backup.as_ref()?;
@@ -107,6 +159,8 @@ fn promises(config: &Config) -> Vec<Promise> {
             period: backup.period,
             timeout: job.timeout,
             verify: backup.verify,
+            keep: backup.keep.clone(),
+            stores: Vec::new(),
         })
     };
     config.jobs.values().filter_map(promise).collect()
@@ -201,6 +255,9 @@ fn verdict(report: &Report) -> String {
             )
         }
         Some(Severity::Note) | None if report.sets().next().is_none() => output::warn("there is no backup"),
+        Some(Severity::Note) | None if report.scope.trust.is_none() => {
+            format!("{}: {sets} looked at", output::good("all is whole; who made it was not checked"))
+        }
         Some(Severity::Note) | None => format!("{}: {sets} looked at", output::good("all is as it should be")),
     }
 }

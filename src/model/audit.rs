@@ -237,6 +237,10 @@ pub struct PrunedPart {
     pub slot: Option<DateTime<Utc>>,
     /// When its run started.
     pub started: DateTime<Utc>,
+    /// When it was sealed.
+    pub sealed: DateTime<Utc>,
+    /// The level to which it was verified before it was published.
+    pub level: Level,
     /// Why, in the words of whoever decided.
     pub reason: String,
 }
@@ -248,6 +252,8 @@ pub struct SetPart {
     pub set: String,
     /// Its period, by its name.
     pub period: String,
+    /// SHA-256 of its manifest, where that can be read.
+    pub manifest_sha256: Option<String>,
     /// What its manifest says; `None`: it has none that can be read.
     pub facts: Option<SetFacts>,
     /// How far this audit read it; `None`: not at all.
@@ -256,6 +262,9 @@ pub struct SetPart {
     pub signature: Mark,
     /// The worst that was found about it.
     pub worst: Option<Severity>,
+    /// The stores that its records say it was copied to.
+    #[serde(skip)]
+    pub copied_to: Vec<String>,
     /// What stores have of it.
     pub copies: Vec<CopyPart>,
 }

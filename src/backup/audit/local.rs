@@ -12,9 +12,10 @@ use crate::{
         audit::{Area, Finding, Mark, SeriesPart, SetFacts, SetPart, Severity},
         failure::{Class, Diagnose, chain},
         ids::SeriesName,
-        manifest::{Level, Manifest},
+        manifest::{Level, MANIFEST_SIGNATURE_FILE, Manifest},
         period::PeriodKind,
         sample,
+        signature::Signature,
     },
 };
 
@@ -35,7 +36,8 @@ impl Audit<'_> {
             let Some(series) = entry.name.split('/').next().and_then(|name| name.parse::<SeriesName>().ok()) else {
                 continue;
             };
-            let set = self.set(&series, entry, &sampled)?;
+            let mut set = self.set(&series, entry, &sampled)?;
+            self.history(&series, &mut set);
             let promise = self.promise(&series);
             parts.entry(series.clone()).or_insert_with(|| empty_part(&series, promise)).sets.push(set);
         }
@@ -63,24 +65,30 @@ impl Audit<'_> {
         let mut set = SetPart {
             period: name.split('-').next().unwrap_or_default().to_owned(),
             set: entry.name.clone(),
+            manifest_sha256: entry.manifest_sha256,
             facts: None,
             read: None,
-            signature: Mark::Open("not signed".into()),
+            signature: Mark::Unknown("not read".into()),
             worst: None,
+            copied_to: Vec::new(),
             copies: Vec::new(),
         };
         let level = if sampled.contains(&entry.name) { Level::Structure } else { Level::Checksum };
-        match verify::set(&entry.path, level, self.cancel, self.events) {
+        match verify::set(&entry.path, level, self.trust.as_ref(), self.cancel, self.events) {
             Ok(report) => {
                 set.read = Some(level);
                 self.scope.bytes_read += report.checked.iter().map(|c| c.bytes).sum::<u64>();
                 for finding in &report.findings {
                     let severity = if finding.unknown { Severity::Unchecked } else { Severity::Tampered };
-                    self.findings.push(content(severity, &set.set, format!("{}: {}", finding.file, finding.problem)));
+                    let mut of_it = content(severity, &set.set, format!("{}: {}", finding.file, finding.problem));
+                    if finding.file == MANIFEST_SIGNATURE_FILE {
+                        of_it.area = Area::Signature;
+                    }
+                    self.findings.push(of_it);
                 }
+                set.signature = mark(&report.signature);
                 self.place(series, name, &set.set, &report.manifest);
                 set.facts = Some(facts(&report.manifest));
-                self.history(&entry.path, &report.manifest, &mut set);
             }
             Err(error) if error.class() == Class::Interrupted => return Err(AuditError::Cancelled),
             Err(error) => self.no_set(&set.set, &error),
@@ -123,6 +131,18 @@ impl Audit<'_> {
             let finding = Finding::of_set(Severity::Policy, Area::Content, set, problem);
             self.findings.push(finding.remedy("compare this host's clock: timedatectl"));
         }
+    }
+}
+
+/// Who signed a set, in a word or two.
+fn mark(signature: &Signature) -> Mark {
+    match signature {
+        Signature::Good { signer, .. } => Mark::Good(signer.clone()),
+        Signature::Unsigned => Mark::Open("not signed".into()),
+        Signature::NotChecked { .. } => Mark::Open("signed, not checked".into()),
+        Signature::Missing => Mark::Bad("not signed".into()),
+        Signature::Untrusted { .. } => Mark::Bad("unknown key".into()),
+        Signature::Bad { .. } => Mark::Bad("wrong".into()),
     }
 }
 

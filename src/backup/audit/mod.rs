@@ -3,29 +3,33 @@
 //!
 //! Each file looks at one thing and adds its findings; what they found out together is a [`Report`].
 
+mod copies;
 mod coverage;
 mod history;
 mod levels;
 mod local;
+mod retention;
 mod schedule;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    adapters::{clock, files::FileError, host},
+    adapters::{clock, files::FileError, host, signature::Trust},
     model::{
         audit::{AUDIT_FORMAT, AUDIT_VERSION, Area, Finding, Report, Scope, SeriesPart, Severity},
         coverage::Captures,
         event::StepEvents,
-        failure::{Class, Diagnose},
+        failure::{Class, Diagnose, chain},
         ids::{JobName, SeriesName},
         manifest::{HostFacts, Level},
         period::PeriodKind,
+        retention::Keep,
         schedule::Schedule,
         stack::Stack,
     },
+    stream::encrypt::Identities,
 };
 
 /// What an audit is asked.
@@ -41,6 +45,21 @@ pub struct AuditRequest<'a> {
     pub sample: u32,
     /// What chooses them.
     pub seed: u64,
+    /// The stores to ask; none: all.
+    pub stores: Vec<String>,
+    /// The keys that open encrypted copies.
+    pub identities: Option<&'a Identities>,
+    /// Ends of chains as somebody noted them elsewhere.
+    pub heads: Vec<ExpectedHead>,
+}
+
+/// The end of a chain, as somebody noted it where this host cannot write.
+#[derive(Debug, Clone)]
+pub struct ExpectedHead {
+    /// The series.
+    pub series: SeriesName,
+    /// SHA-256 of what was its newest manifest.
+    pub manifest_sha256: String,
 }
 
 /// What a backup job promises of its series.
@@ -60,6 +79,10 @@ pub struct Promise {
     pub timeout: Duration,
     /// How far each set is verified.
     pub verify: Level,
+    /// Which sets are kept here; `None`: all.
+    pub keep: Option<Keep>,
+    /// The stores that each set is copied to.
+    pub stores: Vec<String>,
 }
 
 /// Why there is no report at all.
@@ -97,6 +120,7 @@ struct Audit<'a> {
     cancel: &'a CancellationToken,
     events: &'a StepEvents,
     now: chrono::DateTime<chrono::Utc>,
+    trust: Option<Trust>,
     scope: Scope,
     findings: Vec<Finding>,
 }
@@ -104,6 +128,30 @@ struct Audit<'a> {
 impl Audit<'_> {
     fn promise(&self, series: &SeriesName) -> Option<&Promise> {
         self.request.promises.iter().find(|p| p.series == *series)
+    }
+
+    fn series_dir(&self, series: &SeriesName) -> PathBuf {
+        self.request.stack.backup_dir.join(series.as_str())
+    }
+
+    /// Reads the keys that are believed. Without them everything is said to be signed by nobody in particular.
+    fn trust(&mut self) {
+        let Some(path) = &self.request.stack.sign.trust else {
+            let problem =
+                "no trust anchor is configured: whether sets were made by who should make them was not checked";
+            let finding = Finding::new(Severity::Note, Area::Signature, "trust anchor", problem);
+            self.findings
+                .push(finding.remedy("sign sets, and name the keys that are believed: [sign] key_file and trust"));
+            return;
+        };
+        self.scope.trust = Some(path.display().to_string());
+        match Trust::load(path) {
+            Ok(trust) => self.trust = Some(trust),
+            Err(error) => {
+                let finding = Finding::new(Severity::Unchecked, Area::Signature, "trust anchor", chain(&error));
+                self.findings.push(finding.remedy(error.hint().unwrap_or_default()));
+            }
+        }
     }
 }
 
@@ -122,6 +170,7 @@ pub async fn run(
         cancel,
         events,
         now: begun,
+        trust: None,
         scope: Scope {
             backup_dir: request.stack.backup_dir.display().to_string(),
             seed: request.seed,
@@ -130,12 +179,10 @@ pub async fn run(
         },
         findings: Vec::new(),
     };
+    audit.trust();
     // Reading is blocking work; nothing else of this audit runs beside it.
-    let mut series = tokio::task::block_in_place(|| audit.local())?;
-    for part in &mut series {
-        audit.schedule(part);
-        audit.levels(part);
-    }
+    let mut series = tokio::task::block_in_place(|| audit.read())?;
+    audit.copies(&mut series).await?;
     let coverage = audit.coverage().await;
     if cancel.is_cancelled() {
         return Err(AuditError::Cancelled);
@@ -155,6 +202,28 @@ pub async fn run(
     };
     report.arrange();
     Ok(report)
+}
+
+impl Audit<'_> {
+    /// Everything that lies on this host. Blocking.
+    fn read(&mut self) -> Result<Vec<SeriesPart>, AuditError> {
+        let mut series = self.local()?;
+        for part in &mut series {
+            self.buried(part);
+            self.chain(part);
+            self.schedule(part);
+            self.levels(part);
+            self.retention(part);
+        }
+        let known = |head: &&ExpectedHead| !series.iter().any(|part| part.series == head.series);
+        for head in self.request.heads.iter().filter(known) {
+            let subject = format!("series {}", head.series);
+            let problem = format!("is not here: the manifest {} was once its newest", head.manifest_sha256);
+            let finding = Finding::new(Severity::Tampered, Area::Chain, subject, problem);
+            self.findings.push(finding.remedy("look for its sets in a store, and find out who removed them here"));
+        }
+        Ok(series)
+    }
 }
 
 /// A part without its sets yet.

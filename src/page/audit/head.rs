@@ -51,6 +51,13 @@ fn words(report: &Report) -> (&'static str, String, String) {
         Some(Severity::Note) | None if report.sets().next().is_none() => {
             ("!", "There is no backup".into(), "No set was found, so that nothing could be wrong with one.".into())
         }
+        Some(Severity::Note) | None if report.scope.trust.is_none() => (
+            "✓",
+            "All is whole; who made it was not checked".into(),
+            "Every set and copy agrees with its own manifest, no slot lacks its set, and nothing on this host is left out \
+             unknown. Without a trust anchor, whoever can write here could have made all of it."
+                .into(),
+        ),
         Some(Severity::Note) | None => (
             "✓",
             "All is as it should be".into(),

@@ -30,8 +30,8 @@ pub fn render(report: &Report) -> String {
         }
         footer {
             "Made by maint " (report.host.maint) " on " (report.host.name) " from " (super::time(report.begun, zone))
-            " to " (super::time(report.finished, zone)) ". This page loads nothing and runs nothing; `maint audit --json` has \
-            the same report for machines."
+            " to " (super::time(report.finished, zone)) ". This page loads nothing and runs nothing. Where it has a \
+            signature beside it: ssh-keygen -Y verify -f allowed_signers -I PRINCIPAL -n maint-audit -s FILE.sig < FILE"
         }
     };
     shell(&title, &body)
