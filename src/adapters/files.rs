@@ -335,6 +335,8 @@ pub fn is_regular(path: &Path) -> Result<bool, FileError> {
 pub fn regular_length(path: &Path) -> Result<Option<u64>, FileError> {
     let meta = at("asking for the length of", path, fs::symlink_metadata(path))?;
     Ok(meta.is_file().then(|| meta.len()))
+}
+
 /// Whether a path is a directory or a regular file, which can be read; what cannot be asked may be one.
 pub fn holds_data(path: &Path) -> bool {
     fs::metadata(path).map_or(true, |meta| meta.is_dir() || meta.is_file())

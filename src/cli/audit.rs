@@ -160,7 +160,7 @@ fn promises(config: &Config) -> Vec<Promise> {
             timeout: job.timeout,
             verify: backup.verify,
             keep: backup.keep.clone(),
-            stores: Vec::new(),
+            stores: backup.stores.clone(),
         })
     };
     config.jobs.values().filter_map(promise).collect()
