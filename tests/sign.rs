@@ -83,6 +83,14 @@ fn a_changed_an_unknown_and_a_missing_signature_are_findings() {
         agree(&set);
         refuses(&stage, &set, "its signature cannot be read");
     }
+    fs::write(&signature, "x".repeat(1 << 17)).unwrap();
+    agree(&set);
+    let ended = stage.verify(&set, &["--json"]);
+    assert!(
+        ended.stdout.contains("\"verdict\": \"unreadable\"") && ended.stdout.contains("longer than"),
+        "{}",
+        ended.stdout
+    );
     fs::remove_file(&signature).unwrap();
     refuses(&stage, &set, "✗ manifest.json.sig: is missing");
     refuses(&stage, &set, "✗ manifest.json: is not signed");
@@ -128,7 +136,7 @@ fn without_a_trust_anchor_the_report_says_what_was_not_checked() {
 #[test]
 fn a_key_that_cannot_sign_is_refused_before_anything_is_captured() {
     let stage = Stage::new();
-    let mut refused = |name: &str, says: &str| {
+    let refused = |name: &str, says: &str| {
         let config = format!("stack = \"test\"\nstate_dir = \"state\"\n[sign]\nkey_file = {name:?}\n");
         stage.project.write("maint.toml", &config);
         let ended = stage.project.maint(&["run", "all"]).code(2);
@@ -235,4 +243,10 @@ fn what_nobody_trusted_signed_is_restored_only_when_told_so() {
     assert!(ended.stderr.contains("--untrusted") && !stage.project.at("second").exists());
     restore(&to("second"), &["--untrusted"]).code(0);
     assert!(stage.project.at("second").exists());
+    // Where there is no configuration any more, a set comes back all the same.
+    fs::remove_file(stage.project.at("maint.toml")).unwrap();
+    let ended = restore(&to("third"), &[]).code(0);
+    assert!(ended.stderr.contains("whose key signed the set is not checked"), "{}", ended.stderr);
+    edit(&set, "\"stack\": \"test\"", "\"stack\": \"TEST\"");
+    restore(&to("fourth"), &[]).code(3);
 }

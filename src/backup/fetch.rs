@@ -24,7 +24,7 @@ use crate::{
         copy::CopiedFile,
         event::StepEvents,
         failure::{Class, Diagnose, chain},
-        manifest::{FileDigest, MANIFEST_FILE, MANIFEST_SIGNATURE_FILE},
+        manifest::{FileDigest, MANIFEST_FILE, MANIFEST_SIGNATURE_FILE, Manifest},
         units::ByteSize,
     },
     stream::{
@@ -88,6 +88,9 @@ impl Diagnose for FetchError {
     }
 }
 
+/// Which files of a set are fetched.
+pub type Wanted<'a> = &'a (dyn Fn(&Manifest, &str) -> bool + Sync);
+
 /// Which copy, and where it is brought to.
 #[derive(Debug, Clone, Copy)]
 pub struct FetchRequest<'a> {
@@ -122,6 +125,21 @@ impl Fetched {
         &self.dir
     }
 
+    /// What is wrong with the files that were wanted, and what is with others.
+    pub fn findings_of(&self, wanted: Wanted<'_>) -> (Vec<&Finding>, Vec<&Finding>) {
+        let manifest = &self.opened.sealed.manifest;
+        let of = |copied: &CopiedFile| wanted(manifest, &copied.plain.file);
+        let names: Vec<&str> = self
+            .opened
+            .list
+            .files
+            .iter()
+            .filter(|copied| of(copied))
+            .flat_map(|copied| [copied.plain.file.as_str(), copied.stored().file.as_str()])
+            .collect();
+        self.findings.iter().partition(|f| names.contains(&f.file.as_str()) || wanted(manifest, &f.file))
+    }
+
     /// Adds what is wrong with the copy to what is wrong with the set in it: of one file, what the copy's finding says.
     pub fn add_findings(&self, report: &mut SetReport) {
         let known = |file: &str| self.findings.iter().any(|f| f.file == file);
@@ -137,7 +155,7 @@ impl Fetched {
 /// When the store cannot be asked, there is no such copy, it cannot be opened, or there is no room for it.
 pub async fn fetch(
     request: FetchRequest<'_>,
-    wanted: &(dyn Fn(&str) -> bool + Sync),
+    wanted: Wanted<'_>,
     cancel: &CancellationToken,
     events: &StepEvents,
 ) -> Result<Fetched, FetchError> {
@@ -155,7 +173,8 @@ pub async fn fetch(
     if let Some(signature) = &opened.signature {
         files::write_atomic(&dir.join(MANIFEST_SIGNATURE_FILE), signature)?;
     }
-    let files: Vec<CopiedFile> = opened.list.files.iter().filter(|f| wanted(&f.plain.file)).cloned().collect();
+    let files: Vec<CopiedFile> =
+        opened.list.files.iter().filter(|f| wanted(&opened.sealed.manifest, &f.plain.file)).cloned().collect();
     check_space(&dir, &files)?;
     let total = files.iter().map(|f| f.stored().bytes).sum();
     let mut fetching =
@@ -287,4 +306,19 @@ pub async fn compare_stored(
         }
     }
     Ok(findings)
+}
+
+/// Opens a copy as far as that needs no key, and compares everything that lies there with what was sent. Gives how much it
+/// is, and what is wrong.
+///
+/// # Errors
+/// When the store cannot be asked, or there is no such copy.
+pub async fn compare_closed(
+    request: FetchRequest<'_>,
+    cancel: &CancellationToken,
+    events: &StepEvents,
+) -> Result<(u64, Vec<Finding>), FetchError> {
+    let opened = copies::open(request.store, request.stack, request.series, request.set).await?;
+    let bytes = opened.list.stored().map(|f| f.bytes).sum();
+    Ok((bytes, compare_stored(request, &opened, cancel, events).await?))
 }

@@ -4,9 +4,9 @@
 //! make, and [`publish`](publish::publish) takes [`Sealed`](seal::Sealed). So nothing unverified is ever published.
 
 pub mod anomaly;
+pub mod audit;
 pub mod chain;
 pub mod copies;
-pub mod audit;
 mod create_database;
 pub mod drill;
 pub mod fetch;

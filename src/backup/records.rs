@@ -260,7 +260,7 @@ pub fn raw(series_dir: &Path, set: &str) -> Result<Vec<(String, Vec<u8>)>, FileE
 /// Everything that is recorded under a set's name. Blocking.
 ///
 /// # Errors
-/// When the directory or the manifest of the set that is there cannot be read at all.
+/// When the directory cannot be read at all.
 pub fn read(series_dir: &Path, set: &str, trust: Option<&Trust>) -> Result<Found, RecordError> {
     let mut found = Found::default();
     let dir = dir(series_dir, set);
@@ -268,8 +268,15 @@ pub fn read(series_dir: &Path, set: &str, trust: Option<&Trust>) -> Result<Found
         return Ok(found);
     }
     let manifest = series_dir.join(set).join(MANIFEST_FILE);
+    let mut readable = true;
     if manifest.exists() {
-        found.manifest_sha256 = Some(decode::digest(&manifest)?.1);
+        match decode::digest(&manifest) {
+            Ok((_, sha256)) => found.manifest_sha256 = Some(sha256),
+            Err(error) => {
+                readable = false;
+                found.problems.push(RecordProblem { path: manifest, problem: chain(&error), unknown: true });
+            }
+        }
     }
     // What begins with a dot is what a killed maint had not ended to write: it says nothing.
     let names = files::list(&dir)?.into_iter().map(|name| name.to_string_lossy().into_owned());
@@ -291,7 +298,7 @@ pub fn read(series_dir: &Path, set: &str, trust: Option<&Trust>) -> Result<Found
         }
     }
     found.records.sort_by(|a, b| (a.record.made, &a.file).cmp(&(b.record.made, &b.file)));
-    let misplaced = misplaced(&dir, set, &found);
+    let misplaced = misplaced(&dir, set, readable, &found);
     found.problems.extend(misplaced);
     Ok(found)
 }
@@ -307,7 +314,7 @@ fn read_one(dir: &Path, name: &str, signed: bool, trust: Option<&Trust>) -> Resu
 }
 
 /// Records that nobody can believe, or that speak of another set than those that have or had this name.
-fn misplaced(dir: &Path, set: &str, found: &Found) -> Vec<RecordProblem> {
+fn misplaced(dir: &Path, set: &str, readable: bool, found: &Found) -> Vec<RecordProblem> {
     let buried = found.records.iter().filter(|s| matches!(s.record.body, Body::Tombstone(_)));
     let known: BTreeSet<&str> =
         buried.map(|s| s.record.manifest_sha256.as_str()).chain(found.manifest_sha256.as_deref()).collect();
@@ -317,7 +324,7 @@ fn misplaced(dir: &Path, set: &str, found: &Found) -> Vec<RecordProblem> {
         let problem = signed.signature.problem().or_else(|| {
             if record.set != set {
                 Some(format!("speaks of {}/{}", record.series, record.set))
-            } else if !known.contains(record.manifest_sha256.as_str()) {
+            } else if readable && !known.contains(record.manifest_sha256.as_str()) {
                 Some("speaks of another set of this name".into())
             } else {
                 None

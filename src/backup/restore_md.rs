@@ -59,15 +59,7 @@ pub(super) fn render(manifest: &Manifest, signed: bool) -> String {
     if let Some(reason) = &manifest.verification.shortfall {
         let _ = writeln!(text, "It was not restored before it was published, though its job asks for it: {reason}.\n");
     }
-    let _ = writeln!(text, "## 1. Is it whole?\n\n```\nsha256sum -c SHA256SUMS");
-    for artifact in &manifest.artifacts {
-        let test = match artifact.codec {
-            Codec::Zstd => "zstd -t",
-            Codec::Gzip => "gunzip -t",
-        };
-        let _ = writeln!(text, "{test} {}", shell(&artifact.packed.file));
-    }
-    text.push_str("```\n");
+    whole(&mut text, manifest);
     if signed {
         signature(&mut text);
     }
@@ -93,6 +85,18 @@ pub(super) fn render(manifest: &Manifest, signed: bool) -> String {
         number += 1;
     }
     text
+}
+
+fn whole(text: &mut String, manifest: &Manifest) {
+    let _ = writeln!(text, "## 1. Is it whole?\n\n```\nsha256sum -c SHA256SUMS");
+    for artifact in &manifest.artifacts {
+        let test = match artifact.codec {
+            Codec::Zstd => "zstd -t",
+            Codec::Gzip => "gunzip -t",
+        };
+        let _ = writeln!(text, "{test} {}", shell(&artifact.packed.file));
+    }
+    text.push_str("```\n");
 }
 
 /// SHA256SUMS is not signed; the manifest is, and has the same digests.

@@ -3,6 +3,7 @@
 mod audit;
 mod backups;
 mod check;
+mod copy_arg;
 mod demo;
 mod doctor;
 mod exit;
@@ -19,6 +20,7 @@ mod restore;
 mod run;
 mod runs;
 mod set_arg;
+mod upload;
 mod verify;
 
 use std::{
@@ -78,7 +80,8 @@ enum Command {
     Backups(backups::Backups),
     Prune(prune::Prune),
     Verify(verify::Verify),
-    Restore(restore::Restore),
+    Upload(upload::Upload),
+    Restore(Box<restore::Restore>),
     Audit(audit::Audit),
     Generate(generate::Generate),
     #[command(hide = true, name = "__guard")]
@@ -134,6 +137,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Backups(command) => command.run(&global),
         Command::Prune(command) => command.run(&global),
         Command::Verify(command) => command.run(&global),
+        Command::Upload(command) => command.run(&global),
         Command::Restore(command) => command.run(&global),
         Command::Audit(command) => command.run(&global),
         Command::Generate(command) => command.run(&global),

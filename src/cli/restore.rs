@@ -12,9 +12,11 @@ use std::{
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Failure, Global, output, set_arg};
+use super::{Exit, Failure, Global, copy_arg::CopyArgs, output, set_arg};
 use crate::{
+    adapters::signature::Trust,
     backup::verify::{self, VerifyError},
+    config,
     engine::signal,
     model::{
         event::StepEvents,
@@ -35,6 +37,7 @@ Examples:
   maint restore monthly --item config --into dir:/srv/etc --path deploy/production/config/app.toml
   maint restore monthly --item app-data --into volume:app_data_2
   maint restore monthly --table public.orders --into dir:/srv/rows
+  maint restore monthly --store offsite --identity key.txt --item config --into dir:/srv/etc    from a copy in a store
 
 Nothing that is there is overwritten. It works on any host, with a configuration or without one.
 Exit codes: 0 restored, 1 failed, 2 the target is taken, 3 the set is not what was captured, 130 interrupted")]
@@ -69,6 +72,8 @@ pub struct Restore {
     /// Restore it though no key of the configured trust anchor signed it. A dump is a program: it can do what its role may
     #[arg(long)]
     untrusted: bool,
+    #[command(flatten)]
+    copy: CopyArgs,
     #[command(flatten)]
     server: database::ServerArgs,
 }
@@ -106,14 +111,21 @@ struct Work<'a> {
 impl Restore {
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
         self.check()?;
-        let set = set_arg::find(&self.set, global)?;
-        let manifest = self.believed(&set, global)?;
         let runtime = super::runtime()?;
+        let copy = self.copy.find(&self.set, &runtime, global)?;
         let cancel = CancellationToken::new();
         let _signals = signal::cancel_on_signals(&runtime, &cancel)?;
         let progress = output::progress(false);
         let step: StepId = "restore".parse().map_err(|e| Failure::other(format!("{e}")))?;
         let events = StepEvents::new(progress.sink(), step);
+        let wanted = |manifest: &Manifest, file: &str| self.wants(manifest, file);
+        let fetched = copy.map(|copy| copy.fetch(&wanted, &runtime, &cancel, &events)).transpose();
+        let fetched = fetched.inspect_err(|_| progress.finish())?;
+        let set = match &fetched {
+            Some(fetched) => fetched.dir().to_owned(),
+            None => set_arg::find(&self.set, global)?,
+        };
+        let manifest = self.believed(&set, global)?;
         let work = Work { set, manifest, cancel: &cancel, events: &events };
         let done = match &self.into {
             Target::Database(name) => runtime.block_on(database::restore(&self, name, &work, global)),
@@ -128,13 +140,40 @@ impl Restore {
         Ok(Exit::Ok)
     }
 
+    /// Whether a file of a copy is fetched: those of the items that may be restored, and for a database the roles. Only to
+    /// plan, contents lists are enough.
+    fn wants(&self, manifest: &Manifest, file: &str) -> bool {
+        let database = matches!(self.into, Target::Database(_)) || !self.table.is_empty();
+        let fits = |artifact: &Artifact| {
+            let named = self.item.as_ref().is_none_or(|i| artifact.packed.file == *i || artifact.step.as_str() == i);
+            match &artifact.source {
+                Source::PostgresDatabase(_) => database && named,
+                Source::PostgresServer(_) => database,
+                Source::Files { .. } | Source::Volume { .. } => !database && named,
+            }
+        };
+        manifest.artifacts.iter().filter(|artifact| fits(artifact)).any(|artifact| {
+            let packed = artifact.packed.file == file && !self.plan;
+            packed || artifact.contents.file == file || artifact.companions.iter().any(|c| c.file == file)
+        })
+    }
+
     /// The set's manifest; with a trust anchor in the configuration, only one that one of its keys signed.
     fn believed(&self, set: &Path, global: &Global) -> Result<Manifest, Failure> {
         let sealed = verify::open(set)?;
         if self.untrusted {
             return Ok(sealed.manifest);
         }
-        let trust = super::trust(None, global)?;
+        // In an emergency a set must come back on a host whose configuration is gone or broken.
+        let trust = match config::load_if_any(global.config.as_deref()) {
+            Ok(config) => config.and_then(|c| c.stack.sign.trust.clone()).as_deref().map(Trust::load).transpose()?,
+            Err(error) => {
+                eprintln!(
+                    "whose key signed the set is not checked, for there is no configuration to say who may: {error}"
+                );
+                None
+            }
+        };
         let signature = verify::read_signature(set).map_err(VerifyError::from)?;
         match sealed.signature(signature.as_deref(), trust.as_ref()).problem() {
             None => Ok(sealed.manifest),

@@ -61,6 +61,11 @@ pub enum Signature {
         /// What is wrong with it.
         problem: String,
     },
+    /// It could not be read: nothing is known about it.
+    Unreadable {
+        /// Why.
+        problem: String,
+    },
 }
 
 impl Signature {
@@ -70,7 +75,7 @@ impl Signature {
             Self::Good { .. } | Self::Unsigned | Self::NotChecked { .. } => None,
             Self::Missing => Some("is not signed".into()),
             Self::Untrusted { key, problem } => Some(format!("is signed by {key}, which {problem}")),
-            Self::Bad { problem } => Some(problem.clone()),
+            Self::Bad { problem } | Self::Unreadable { problem } => Some(problem.clone()),
         }
     }
 
@@ -88,7 +93,7 @@ impl fmt::Display for Signature {
             Self::NotChecked { key } => {
                 write!(f, "signed by {key}; whose key that is was not checked, for no trust anchor is configured")
             }
-            Self::Missing | Self::Untrusted { .. } | Self::Bad { .. } => {
+            Self::Missing | Self::Untrusted { .. } | Self::Bad { .. } | Self::Unreadable { .. } => {
                 f.write_str(&self.problem().unwrap_or_default())
             }
         }

@@ -139,6 +139,13 @@ impl Identities {
         if keys.is_empty() { Err(refuse("holds no key".into())) } else { Ok(Self(keys)) }
     }
 
+    /// These keys and others.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// The plain bytes of a ciphertext; `file` is only for messages.
     ///
     /// # Errors

@@ -65,7 +65,9 @@ fn each_set_names_the_one_before_it() {
     assert_eq!(walked.head.as_ref().unwrap().set, name(&third));
     assert_eq!(walked.expect(&sha256(&second.join("manifest.json"))), None);
     // A partial set is no link.
-    stage.project.write("tree2/a", "2");
+    let twice =
+        [("tree", "files_archive = { paths = [\"tree\"] }"), ("again", "files_archive = { paths = [\"tree\"] }")];
+    stage.project.backup_job("all", &twice);
     stage.project.maint(&["run", "all", "--only", "tree"]).code(0);
     assert_eq!(load(&stage).walk.links.len(), 3);
     let partial = stage.project.at("backups/.partial/all").join(name(&first));

@@ -94,6 +94,16 @@ fn only_what_a_trusted_key_signed_is_believed() {
     fs::remove_file(&pin).unwrap();
     fs::remove_file(format!("{}.sig", pin.display())).unwrap();
 
+    // Where the set's own manifest cannot be read, nothing is said of its records.
+    let (manifest, aside) = (set.join("manifest.json"), set.join("aside"));
+    fs::rename(&manifest, &aside).unwrap();
+    fs::create_dir(&manifest).unwrap();
+    let found = read(&stage, &set);
+    assert!(found.problems.len() == 1 && found.problems[0].unknown, "{}", problems(&found));
+    assert_eq!(found.current().count(), 0);
+    fs::remove_dir(&manifest).unwrap();
+    fs::rename(&aside, &manifest).unwrap();
+
     write(Body::Unpin, Some(&own));
     let found = read(&stage, &set);
     assert_eq!((pinned(&found.records), found.problems.len()), (None, 0));

@@ -16,7 +16,7 @@ use crate::{
 
 const MIB: usize = 1 << 20;
 /// Three parts.
-const BYTES: usize = 40 * MIB;
+const BYTES: usize = 33 * MIB;
 
 /// Garage behind a proxy, and a file.
 struct Scene {
@@ -64,6 +64,8 @@ impl Scene {
     }
 }
 
+type Wanted = fn(&Head) -> bool;
+
 fn all(_: &Head) -> bool {
     true
 }
@@ -89,7 +91,7 @@ const UNKNOWN: &str = "<?xml version=\"1.0\"?><Error><Code>NotImplemented</Code>
 #[test]
 fn what_passes_is_waited_for() {
     let slow = Fault::Slow(Duration::from_millis(4500));
-    let cases: [(&str, Fault, fn(&Head) -> bool); 15] = [
+    let cases: [(&str, Fault, Wanted); 15] = [
         ("storm-500", Fault::Answer(500, ERROR), all),
         ("storm-503", Fault::Answer(503, SLOW_DOWN), all),
         ("slow-part", slow.clone(), a_part),
@@ -122,7 +124,7 @@ fn what_passes_is_waited_for() {
 /// Every fault that stays: the upload fails, and once it is gone the next one completes.
 #[test]
 fn what_stays_fails_with_nothing_visible() {
-    let cases: [(&str, Fault, fn(&Head) -> bool, Class); 8] = [
+    let cases: [(&str, Fault, Wanted, Class); 8] = [
         ("all-500", Fault::Answer(500, ERROR), all, Class::Retryable),
         ("parts-503", Fault::Answer(503, SLOW_DOWN), a_part, Class::Retryable),
         ("parts-reset", Fault::Reset(3 * MIB), a_part, Class::Retryable),

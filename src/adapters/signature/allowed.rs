@@ -46,6 +46,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<Allowed>, (usize, String)> {
 fn parse_line(line: &str) -> Result<Option<Allowed>, String> {
     let (principals, rest) = word(line)?;
     let (second, behind) = word(rest)?;
+    if second.is_empty() {
+        return Err("has no public key".into());
+    }
     let (options, key) = if is_key_kind(&second) { (Options::default(), rest) } else { (options(&second)?, behind) };
     let mut parts = key.split_whitespace();
     let (Some(kind), Some(data)) = (parts.next(), parts.next()) else {

@@ -147,10 +147,13 @@ impl Trust {
         Ok(Self { allowed })
     }
 
-    /// Whose key a signer's is, where it may sign sets and records now.
+    /// Whose key a signer's is.
+    ///
+    /// # Errors
+    /// In words: why what it signs now would not be believed.
     pub fn signer(&self, signer: &Signer, now: DateTime<Utc>) -> Result<String, String> {
         let key = signer.key.public_key().key_data();
-        self.who(key, Namespace::Record, now).and(self.who(key, Namespace::Set, now))
+        self.who(key, Namespace::Set, now).and_then(|_| self.who(key, Namespace::Record, now))
     }
 
     /// Checks a signature; `at` is when it is said to have been made, for keys that are valid only for a while.

@@ -11,6 +11,7 @@ use crate::{
         failure::{Class, Diagnose, chain},
         manifest::{MANIFEST_FILE, MANIFEST_SIGNATURE_FILE, SUMS_FILE},
     },
+    stream::hash::Sha,
 };
 
 /// Manifests, lists and signatures are small; a larger one is not ours.
@@ -65,6 +66,8 @@ pub struct OpenedCopy {
     pub signature: Option<Vec<u8>>,
     /// What lies there.
     pub list: CopyList,
+    /// SHA-256 of the list's bytes: what the record of the copy names it by.
+    pub list_sha256: String,
 }
 
 /// What is known of a copy.
@@ -113,7 +116,7 @@ pub async fn open(store: &Store, stack: &str, series: &str, set: &str) -> Result
     if list.manifest_sha256 != sealed.sha256 {
         return Err(refuse(format!("{COPY_FILE} speaks of another manifest than the one beside it")));
     }
-    Ok(OpenedCopy { sealed, signature, list })
+    Ok(OpenedCopy { sealed, signature, list, list_sha256: Sha::of(&text) })
 }
 
 #[derive(serde::Deserialize)]

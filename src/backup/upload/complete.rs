@@ -32,7 +32,7 @@ pub struct Completion {
     pub left: Vec<String>,
 }
 
-/// Sends every set of a series that the store lacks, newest first. One that the store's retention let go is not sent again.
+/// Sends every set of a series that the store lacks, newest first, and what was recorded since about those that it has. One that the store's retention let go is not sent again.
 /// Each is read whole and compared before anything of it is sent.
 ///
 /// # Errors
@@ -49,7 +49,13 @@ pub async fn complete(
     let series_dir = Completeness::Whole.series_dir(&to.backup_dir, series.as_str());
     let states = copies::find(&to.store, &to.stack, series.as_str()).await?;
     let has = |set: &str| states.iter().any(|s| s.set == set && (s.is_complete() || s.is_buried()));
-    let mut lacking: Vec<_> = sets::of_series(&series_dir)?.into_iter().filter(|entry| !has(&entry.name)).collect();
+    let (there, mut lacking): (Vec<_>, Vec<_>) =
+        sets::of_series(&series_dir)?.into_iter().partition(|entry| has(&entry.name));
+    for entry in &there {
+        for state in states.iter().filter(|state| state.set == entry.name && !state.is_buried()) {
+            to.send_records(&series_dir, series, &entry.name, state, cancel).await?;
+        }
+    }
     let names: Vec<_> = lacking.iter().map(|entry| entry.name.as_str()).collect();
     spool::sweep(&to.backup_dir, to.store.name(), series.as_str(), &names)?;
     // What is no set is for `maint backups` and the audit to tell.

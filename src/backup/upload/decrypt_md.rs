@@ -24,7 +24,7 @@ pub(super) fn render(list: &CopyList, manifest: &Manifest) -> String {
          ```\nsha256sum -c SHA256SUMS\n```\n\n\
          ## 2. Open it into a directory of its own\n\n\
          ```\nmkdir -m 700 ../{set}-open\n\
-         for f in *.age; do age -d -i /path/to/key.txt -o \"../{set}-open/${{f%.age}}\" \"$f\" || break; done\n\
+         for f in *.age; do age -d -i /path/to/key.txt \"$f\" > \"../{set}-open/${{f%.age}}\" || break; done\n\
          cp manifest.json* RESTORE.md ../{set}-open/\n\
          cd ../{set}-open && sha256sum -c SHA256SUMS\n```\n\n\
          What is there now is the set as {} made it. RESTORE.md goes on from here.\n",

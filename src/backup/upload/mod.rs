@@ -9,7 +9,11 @@ mod error;
 mod sending;
 mod spool;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -31,8 +35,11 @@ use crate::{
     },
     model::{
         event::StepEvents,
+        ids::SeriesName,
+        manifest::MANIFEST_FILE,
         record::{Body, Copied},
         stack::Stack,
+        store::Overwrites,
     },
     stream::encrypt::Recipients,
 };
@@ -65,6 +72,10 @@ pub struct Uploaded {
     pub files: u64,
     /// All of them together.
     pub bytes: u64,
+    /// SHA-256 of its `copy.json`.
+    pub list_sha256: String,
+    /// Whether the store itself refuses to write a key twice.
+    pub overwrites: Overwrites,
 }
 
 impl Destination {
@@ -135,20 +146,22 @@ impl Destination {
         cancel: &CancellationToken,
         events: &StepEvents,
     ) -> Result<Uploaded, UploadError> {
-        let (series, name) = (set.manifest().series.to_string(), set.name().to_owned());
-        let state = copies::state(&self.store, &self.stack, &series, &name).await?;
+        let (series, name) = (set.manifest().series.clone(), set.name().to_owned());
+        let state = copies::state(&self.store, &self.stack, series.as_str(), &name).await?;
         let new = !state.is_complete();
         if new {
             Sending::new(self, set.clone(), &state, cancel, events).run().await?;
         }
-        let uploaded = self.confirm(&set, new).await?;
-        self.send_records(&set, cancel).await?;
+        let uploaded = self.confirm(&set, new, cancel).await?;
+        let (series_dir, _) = records::place(set.dir())?;
+        let there = copies::recorded(&self.store, &self.stack, series.as_str(), &name).await?;
+        self.send_records(&series_dir, &series, &name, &there, cancel).await?;
         self.record(&set, &uploaded)?;
         Ok(uploaded)
     }
 
     /// Looks at the copy as it lies there.
-    async fn confirm(&self, set: &VerifiedSet, new: bool) -> Result<Uploaded, UploadError> {
+    async fn confirm(&self, set: &VerifiedSet, new: bool, cancel: &CancellationToken) -> Result<Uploaded, UploadError> {
         let (series, name) = (set.manifest().series.to_string(), set.name().to_owned());
         let (store, shown) = (self.store.name().to_owned(), format!("{series}/{name}"));
         let state = copies::state(&self.store, &self.stack, &series, &name).await?;
@@ -160,7 +173,11 @@ impl Destination {
         if opened.sealed.text != set.sealed().text {
             return Err(UploadError::Other { store, set: shown });
         }
+        let manifest = copies::set_key(&self.stack, &series, &name, MANIFEST_FILE);
+        let overwrites = self.store.overwrites(&manifest, &opened.sealed.text, cancel).await?;
         Ok(Uploaded {
+            overwrites,
+            list_sha256: opened.list_sha256,
             key: copies::set_prefix(&self.stack, &series, &name),
             store,
             set: shown,
@@ -171,16 +188,20 @@ impl Destination {
         })
     }
 
-    /// Sends what is recorded beside the set and not there yet: drills, pins. Where a copy is buried, and where others are,
-    /// is that store's own matter.
-    async fn send_records(&self, set: &VerifiedSet, cancel: &CancellationToken) -> Result<(), UploadError> {
-        let (series_dir, name) = records::place(set.dir())?;
-        let series = set.manifest().series.as_str();
-        let there: CopyState = copies::recorded(&self.store, &self.stack, series, &name).await?;
-        for (file, bytes) in records::raw(&series_dir, &name)? {
+    /// Sends what is recorded beside a set and not there yet: drills, pins. Where a copy is buried, and where others are, is
+    /// that store's own matter.
+    async fn send_records(
+        &self,
+        series_dir: &Path,
+        series: &SeriesName,
+        set: &str,
+        there: &CopyState,
+        cancel: &CancellationToken,
+    ) -> Result<(), UploadError> {
+        for (file, bytes) in records::raw(series_dir, set)? {
             let own = file.starts_with("tombstone-") || file.starts_with("copy-");
             if !own && !there.records.contains(&file) {
-                let key = copies::record(&self.stack, series, &name, &file);
+                let key = copies::record(&self.stack, series.as_str(), set, &file);
                 self.store.put_bytes(&key, &bytes, true, cancel).await?;
             }
         }
@@ -203,6 +224,7 @@ impl Destination {
             key: uploaded.key.clone(),
             encrypted_to: uploaded.encrypted_to.clone(),
             bytes: uploaded.bytes,
+            list_sha256: Some(uploaded.list_sha256.clone()),
         });
         records::write(&series_dir, &set.manifest().series, &name, body, self.signer.as_ref())?;
         Ok(())

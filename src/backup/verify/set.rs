@@ -203,13 +203,9 @@ fn signed(
             signature
         }
         Err(error) => {
-            findings.push(Finding {
-                file: MANIFEST_SIGNATURE_FILE.into(),
-                problem: chain(&error),
-                unknown: true,
-                hint: error.hint(),
-            });
-            return (own, Signature::Unsigned);
+            let (file, problem) = (MANIFEST_SIGNATURE_FILE.to_owned(), chain(&error));
+            findings.push(Finding { file, problem: problem.clone(), unknown: true, hint: error.hint() });
+            return (own, Signature::Unreadable { problem });
         }
     };
     let hint = match &signature {

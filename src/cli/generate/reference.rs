@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::{
     config::shape::{
-        AuditSection, CoverageSection, ExclusionSection, BackupSection, DockerSection, DrillSection, HostFile, JobFile, KeepSection, PostgresSection, SignSection,
-        StepSection,
+        AuditSection, BackupSection, CoverageSection, DockerSection, DrillSection, ExclusionSection, HostFile, JobFile,
+        KeepSection, PostgresSection, SignSection, StepSection,
     },
     steps::Step,
 };
@@ -24,7 +24,12 @@ line and column.
 /// The page. Writing to a String cannot fail.
 pub(super) fn render() -> String {
     let mut text = INTRODUCTION.to_owned();
-    section(&mut text, "## maint.toml", &schema_for!(HostFile), &["postgres", "docker", "drill", "sign", "audit", "coverage"]);
+    section(
+        &mut text,
+        "## maint.toml",
+        &schema_for!(HostFile),
+        &["postgres", "docker", "drill", "sign", "audit", "coverage"],
+    );
     section(&mut text, "### [postgres.NAME]", &schema_for!(PostgresSection), &[]);
     section(&mut text, "### [docker]", &schema_for!(DockerSection), &[]);
     section(&mut text, "### [drill]", &schema_for!(DrillSection), &[]);
