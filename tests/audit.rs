@@ -11,6 +11,8 @@ use serde_json::Value;
 
 #[path = "audit/chain.rs"]
 mod chain;
+#[path = "audit/copies.rs"]
+mod copies;
 #[path = "audit/coverage.rs"]
 mod coverage;
 #[path = "support/docker.rs"]

@@ -6,9 +6,9 @@ use clap::Args;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Failure, Global, output};
+use super::{Exit, Failure, Global, copy_arg, output};
 use crate::{
-    adapters::{clock, files, secret, signature::Signer},
+    adapters::{clock, files, signature::Signer},
     backup::audit::{self, AuditRequest, ExpectedHead, Promise},
     config::{self, Config},
     engine::signal,
@@ -21,7 +21,6 @@ use crate::{
         units::{ByteSize, age, count},
     },
     page,
-    stream::encrypt::Identities,
 };
 
 /// Audits all backups: content, slots without a set, drills, and what nobody backs up
@@ -49,9 +48,10 @@ pub struct Audit {
     /// Ask only these stores; may be given several times. Default: all of the configuration
     #[arg(long = "store", value_name = "STORE")]
     stores: Vec<String>,
-    /// The secret keys that open encrypted copies: a file of age's
+    /// A file with an age secret key that opens copies; may be repeated. Without one, encrypted copies are only compared
+    /// with what was sent
     #[arg(long, value_name = "FILE")]
-    identity: Option<PathBuf>,
+    identity: Vec<PathBuf>,
     /// The digest of a manifest that was once the newest of its series, as somebody noted it elsewhere; may be given
     /// several times
     #[arg(long, value_name = "SERIES=SHA256", value_parser = expected_head)]
@@ -83,7 +83,7 @@ impl Audit {
                 format!("those of the configuration: {}", if known.is_empty() { "none" } else { &known }),
             ));
         }
-        let identities = self.identity.as_deref().map(identities).transpose()?;
+        let identities = copy_arg::identities(&self.identity)?;
         let runtime = super::runtime()?;
         let cancel = CancellationToken::new();
         let _signals = signal::cancel_on_signals(&runtime, &cancel)?;
@@ -119,11 +119,6 @@ impl Audit {
         }
         Ok(report.worst().and_then(Severity::class).map_or(Exit::Ok, Exit::from))
     }
-}
-
-fn identities(file: &Path) -> Result<Identities, Failure> {
-    let text = secret::read(&SecretSource::File(file.to_owned()))?;
-    Ok(Identities::parse(&text, file)?)
 }
 
 /// Writes the page, and its signature beside it where something signs here: a page that is filed can be believed later.

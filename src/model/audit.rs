@@ -294,6 +294,13 @@ pub struct SetFacts {
     pub pinned: Option<String>,
 }
 
+impl SetPart {
+    /// Its name in its series.
+    pub fn name(&self) -> &str {
+        self.set.rsplit('/').next().unwrap_or_default()
+    }
+}
+
 impl SetFacts {
     /// How long it took from the run's start until the set was sealed, in milliseconds.
     pub fn millis(&self) -> u64 {

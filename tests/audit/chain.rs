@@ -18,7 +18,7 @@ fn key(project: &Project, name: &str) -> String {
 }
 
 /// As [`stage`], with everything signed by the key `ops`; `other` is somebody else's.
-fn signed(months_ago: &[u32], more: &str) -> Project {
+pub fn signed(months_ago: &[u32], more: &str) -> Project {
     let project = stage(&[], &format!("[sign]\nkey_file = \"ops\"\ntrust = \"trust\"\n{more}"));
     let ours = key(&project, "ops");
     key(&project, "other");

@@ -1,6 +1,6 @@
 //! What was learned of sets after they were published, and the chain that they make.
 
-use super::Audit;
+use super::{Audit, ODD_RECORD};
 use crate::{
     backup::{
         chain,
@@ -14,14 +14,10 @@ use crate::{
     },
 };
 
-/// What to do about a record that nobody can believe.
-const ODD_RECORD: &str = "find out who wrote there; compare it with the record in another copy";
-
 impl Audit<'_> {
     /// Adds what records say of a set.
     pub(super) fn history(&mut self, series: &SeriesName, set: &mut SetPart) {
-        let name = set.set.rsplit('/').next().unwrap_or_default();
-        let found = match records::read(&self.series_dir(series), name, self.trust.as_ref()) {
+        let found = match records::read(&self.series_dir(series), set.name(), self.trust.as_ref()) {
             Ok(found) => found,
             Err(error) => {
                 let finding = Finding::of_set(Severity::Unchecked, Area::Records, &set.set, text(&error));
@@ -76,7 +72,7 @@ impl Audit<'_> {
                 if found.manifest_sha256.as_ref() == Some(&signed.record.manifest_sha256) {
                     let problem = "it has a tombstone and is still there: its pruning was begun and did not end";
                     let finding = Finding::of_set(Severity::Policy, Area::Retention, &set, problem);
-                    self.findings.push(finding.remedy(format!("maint prune --series {}", part.series)));
+                    self.findings.push(finding.remedy("maint prune"));
                     continue;
                 }
                 part.pruned.push(PrunedPart {

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Audit, AuditError, content, empty_part, keep_it, severity};
+use super::{Audit, AuditError, content, empty_part, keep_it, severity, severity_of};
 use crate::{
     backup::{
+        retention::is_unfinished,
         sets::{self, Entry},
         verify::{self, VerifyError},
     },
@@ -36,6 +37,9 @@ impl Audit<'_> {
             let Some(series) = entry.name.split('/').next().and_then(|name| name.parse::<SeriesName>().ok()) else {
                 continue;
             };
+            if self.is_rest(&entry) {
+                continue;
+            }
             let mut set = self.set(&series, entry, &sampled)?;
             self.history(&series, &mut set);
             let promise = self.promise(&series);
@@ -79,8 +83,8 @@ impl Audit<'_> {
                 set.read = Some(level);
                 self.scope.bytes_read += report.checked.iter().map(|c| c.bytes).sum::<u64>();
                 for finding in &report.findings {
-                    let severity = if finding.unknown { Severity::Unchecked } else { Severity::Tampered };
-                    let mut of_it = content(severity, &set.set, format!("{}: {}", finding.file, finding.problem));
+                    let mut of_it =
+                        content(severity_of(finding), &set.set, format!("{}: {}", finding.file, finding.problem));
                     if finding.file == MANIFEST_SIGNATURE_FILE {
                         of_it.area = Area::Signature;
                     }
@@ -94,6 +98,18 @@ impl Audit<'_> {
             Err(error) => self.no_set(&set.set, &error),
         }
         Ok(set)
+    }
+
+    /// Whether a directory is what an interrupted pruning left of a set: no damage, for its tombstone tells.
+    fn is_rest(&mut self, entry: &Entry) -> bool {
+        // Where that cannot be told, the directory is looked at as a set.
+        let rest = entry.manifest.is_err() && is_unfinished(&entry.path, self.trust.as_ref()).unwrap_or(false);
+        if rest {
+            let problem = "its pruning was begun and did not end";
+            let finding = Finding::of_set(Severity::Policy, Area::Retention, &entry.name, problem);
+            self.findings.push(finding.remedy("maint prune"));
+        }
+        rest
     }
 
     fn no_set(&mut self, set: &str, error: &VerifyError) {
@@ -143,6 +159,7 @@ fn mark(signature: &Signature) -> Mark {
         Signature::Missing => Mark::Bad("not signed".into()),
         Signature::Untrusted { .. } => Mark::Bad("unknown key".into()),
         Signature::Bad { .. } => Mark::Bad("wrong".into()),
+        Signature::Unreadable { .. } => Mark::Unknown("not read".into()),
     }
 }
 

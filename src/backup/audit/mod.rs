@@ -5,6 +5,7 @@
 
 mod copies;
 mod coverage;
+mod fetched;
 mod history;
 mod levels;
 mod local;
@@ -15,6 +16,7 @@ use std::{path::PathBuf, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
+use super::verify;
 use crate::{
     adapters::{clock, files::FileError, host, signature::Trust},
     model::{
@@ -31,6 +33,9 @@ use crate::{
     },
     stream::encrypt::Identities,
 };
+
+/// What to do about a record that nobody can believe.
+const ODD_RECORD: &str = "find out who wrote there; compare it with the record in another place";
 
 /// What an audit is asked.
 #[derive(Debug, Clone)]
@@ -183,6 +188,7 @@ pub async fn run(
     // Reading is blocking work; nothing else of this audit runs beside it.
     let mut series = tokio::task::block_in_place(|| audit.read())?;
     audit.copies(&mut series).await?;
+    tokio::task::block_in_place(|| series.iter().for_each(|part| audit.retention(part)));
     let coverage = audit.coverage().await;
     if cancel.is_cancelled() {
         return Err(AuditError::Cancelled);
@@ -213,7 +219,6 @@ impl Audit<'_> {
             self.chain(part);
             self.schedule(part);
             self.levels(part);
-            self.retention(part);
         }
         let known = |head: &&ExpectedHead| !series.iter().any(|part| part.series == head.series);
         for head in self.request.heads.iter().filter(known) {
@@ -244,6 +249,11 @@ fn empty_part(series: &SeriesName, promise: Option<&Promise>) -> SeriesPart {
 /// The severity of what an error says of a set or copy.
 fn severity(class: Class) -> Severity {
     if class == Class::Verification { Severity::Tampered } else { Severity::Unchecked }
+}
+
+/// What could not be read may be as it should be.
+fn severity_of(finding: &verify::Finding) -> Severity {
+    if finding.unknown { Severity::Unchecked } else { Severity::Tampered }
 }
 
 /// What to do about a set that is not as it was captured.
