@@ -1,5 +1,7 @@
 //! What was learned of sets after they were published, and the chain that they make.
 
+use std::collections::BTreeSet;
+
 use super::{Audit, ODD_RECORD};
 use crate::{
     backup::{
@@ -8,6 +10,7 @@ use crate::{
     },
     model::{
         audit::{Area, Finding, Head, PrunedPart, SeriesPart, SetPart, Severity},
+        chain::Break,
         failure::chain as text,
         ids::SeriesName,
         record::{self, Body},
@@ -101,20 +104,36 @@ impl Audit<'_> {
         if !dir.is_dir() {
             return;
         }
-        let walk = match chain::load(&dir, self.trust.as_ref()) {
-            Ok(chain) => chain.walk,
+        let chain = match chain::load(&dir, self.trust.as_ref()) {
+            Ok(chain) => chain,
             Err(error) => {
                 let subject = format!("series {}", part.series);
                 self.findings.push(Finding::new(Severity::Unchecked, Area::Chain, subject, text(&error)));
                 return;
             }
         };
+        let walk = chain.walk;
+        // What is wrong with a set that cannot be read was said; where it stands in the chain cannot be told.
+        let unread = |set: &str| chain.unreadable.iter().any(|(name, _)| name == set);
         for broken in &walk.breaks {
+            let missing = matches!(broken, Break::Missing { set, .. } if unread(set));
+            let severity = if missing { Severity::Unchecked } else { Severity::Tampered };
             let set = format!("{}/{}", part.series, broken.subject());
-            let finding = Finding::of_set(Severity::Tampered, Area::Chain, &set, broken.to_string());
+            let finding = Finding::of_set(severity, Area::Chain, &set, broken.to_string());
             self.findings.push(finding.remedy(broken.remedy()));
         }
-        let remembered = chain::previous(&dir, &part.series, &self.request.stack.state_dir);
+        let severity = if chain.unreadable.is_empty() { Severity::Tampered } else { Severity::Unchecked };
+        for lost in self.expected(part).iter().filter_map(|sha256| walk.expect(sha256)) {
+            let finding = Finding::new(severity, Area::Chain, format!("series {}", part.series), lost.to_string());
+            self.findings.push(finding.remedy(lost.remedy()));
+        }
+        part.head = walk
+            .head
+            .map(|link| Head { set: format!("{}/{}", part.series, link.set), manifest_sha256: link.manifest_sha256 });
+    }
+    /// What was once the end of a series: as this host remembers it, and as somebody noted it elsewhere.
+    fn expected(&mut self, part: &SeriesPart) -> BTreeSet<String> {
+        let remembered = chain::previous(&self.series_dir(&part.series), &part.series, &self.request.stack.state_dir);
         let remembered = match remembered {
             Ok(previous) => previous.map(|p| p.manifest_sha256),
             Err(error) => {
@@ -122,16 +141,8 @@ impl Audit<'_> {
                 None
             }
         };
-        let expected = self.request.heads.iter().filter(|h| h.series == part.series);
-        let expected: Vec<String> = expected.map(|h| h.manifest_sha256.clone()).collect();
-        for lost in expected.iter().chain(&remembered).filter_map(|sha256| walk.expect(sha256)) {
-            let finding =
-                Finding::new(Severity::Tampered, Area::Chain, format!("series {}", part.series), lost.to_string());
-            self.findings.push(finding.remedy(lost.remedy()));
-        }
-        part.head = walk
-            .head
-            .map(|link| Head { set: format!("{}/{}", part.series, link.set), manifest_sha256: link.manifest_sha256 });
+        let noted = self.request.heads.iter().filter(|head| head.series == part.series);
+        noted.map(|head| head.manifest_sha256.clone()).chain(remembered).collect()
     }
 }
 

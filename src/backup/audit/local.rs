@@ -13,7 +13,7 @@ use crate::{
         audit::{Area, Finding, Mark, SeriesPart, SetFacts, SetPart, Severity},
         failure::{Class, Diagnose, chain},
         ids::SeriesName,
-        manifest::{Level, MANIFEST_SIGNATURE_FILE, Manifest},
+        manifest::{Level, Manifest},
         period::PeriodKind,
         sample,
         signature::Signature,
@@ -85,7 +85,7 @@ impl Audit<'_> {
                 for finding in &report.findings {
                     let mut of_it =
                         content(severity_of(finding), &set.set, format!("{}: {}", finding.file, finding.problem));
-                    if finding.file == MANIFEST_SIGNATURE_FILE {
+                    if report.signature.problem().as_ref() == Some(&finding.problem) {
                         of_it.area = Area::Signature;
                     }
                     self.findings.push(of_it);
