@@ -4,6 +4,8 @@
 
 #[path = "support/cage.rs"]
 mod cage;
+#[path = "support/disk.rs"]
+mod disk;
 #[path = "support/postgres.rs"]
 mod postgres;
 
@@ -18,6 +20,7 @@ use std::{
 };
 
 use cage::{alive_with_uid, wait_for, without_bubblewrap};
+use disk::Disk;
 use maint::{
     adapters::postgres::Session,
     backup::drill::place::{self, FLOOR, Need, Place, PlaceError},
@@ -288,29 +291,10 @@ async fn a_library_that_is_not_there_is_no_verdict_on_the_set() {
     assert_eq!(fs::read_dir(&settings.scratch_dir).unwrap().count(), 0);
 }
 
-/// A small disk, unmounted when dropped.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    fn new(mib: u64) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let size = format!("size={mib}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).status();
-        assert!(mounted.unwrap().success());
-        Self(dir)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-    }
-}
-
 #[tokio::test]
 async fn too_little_space_is_told_with_numbers() {
     let disk = Disk::new(700);
-    let settings = DrillSettings::below(disk.0.path());
+    let settings = DrillSettings::below(disk.path());
     let error = prepare(&settings, &Need { bytes: 1 << 30, ..need() }).await.unwrap_err();
     assert_eq!(error.class(), Class::Unverifiable);
     let said = error.to_string();

@@ -20,8 +20,12 @@ const HARD: &str = "höhe & \"tiefe\" %d";
 const IN_PLACE: Options<'_> =
     Options { settings: &[("allow_in_place_tablespaces", "on")], initdb: &[], hba: None, tcp: false, prepare: None };
 
-const DRILL: GlobalsOptions<'_> =
-    GlobalsOptions { bootstrap_superuser: "postgres", existing: Existing::Refuse, tablespaces: Tablespaces::InPlace };
+const DRILL: GlobalsOptions<'_> = GlobalsOptions {
+    bootstrap_superuser: "postgres",
+    existing: Existing::Refuse,
+    tablespaces: Tablespaces::InPlace,
+    go_on: false,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_hard_case_comes_back_with_any_number_of_connections() {

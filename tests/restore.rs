@@ -4,8 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::OnceLock,
-    time::Duration,
+    sync::{Arc, Mutex, Weak},
 };
 
 #[path = "support/docker.rs"]
@@ -14,9 +13,16 @@ mod docker;
 mod postgres;
 #[path = "support/project.rs"]
 mod project;
-use docker::Engine;
+#[path = "restore/replace.rs"]
+mod replace;
+#[path = "restore/tables.rs"]
+mod tables;
+#[path = "restore/volumes.rs"]
+mod volumes;
+#[path = "restore/whole.rs"]
+mod whole;
 use postgres::{Cluster, without_restrict};
-use project::{Project, wait_for};
+use project::Project;
 
 /// The database of `hard_globals.sql`.
 const HARD: &str = "höhe & \"tiefe\" %d";
@@ -28,51 +34,64 @@ struct Made {
     set: PathBuf,
 }
 
-fn made() -> &'static Made {
-    static MADE: OnceLock<Made> = OnceLock::new();
-    MADE.get_or_init(|| {
-        let source = Cluster::start();
-        source.psql("postgres", include_str!("data/hard_globals.sql"));
-        source.psql(HARD, include_str!("data/hard_cases.sql"));
-        source.psql("postgres", "CREATE TABLE big AS SELECT i, repeat(md5(i::text), 8) AS pad FROM generate_series(1, 200000) i; CREATE INDEX ON big (pad)");
-        let project = Project::new(&format!(
-            "[postgres.p]\nsocket = \"{}\"\nport = {}\nuser = \"postgres\"\n",
-            source.socket_dir().display(),
-            source.port
-        ));
-        for i in 0..50 {
-            project.write(&format!("tree/d{}/f{i}", i % 7), &format!("file {i}\n").repeat(i));
-        }
-        let databases = serde_json::to_string(&[HARD, "postgres"]).unwrap();
-        project.backup_job(
-            "all",
-            &[
-                ("db", &format!("postgres_dump = {{ server = \"p\", databases = {databases} }}")),
-                ("globals", "postgres_globals = { server = \"p\" }"),
-                ("tree", "files_archive = { paths = [\"tree\"] }"),
-            ],
-        );
-        project.maint(&["run", "all"]).code(0);
-        let set = project.at(format!("backups/{}", project.sets()[0]));
-        Made { source, project, set }
-    })
+fn make() -> Made {
+    let source = Cluster::start();
+    source.psql("postgres", include_str!("data/hard_globals.sql"));
+    source.psql(HARD, include_str!("data/hard_cases.sql"));
+    source.psql("postgres", "CREATE TABLE big AS SELECT i, repeat(md5(i::text), 8) AS pad FROM generate_series(1, 200000) i; CREATE INDEX ON big (pad)");
+    let project = Project::new(&format!(
+        "[postgres.p]\nsocket = \"{}\"\nport = {}\nuser = \"postgres\"\n",
+        source.socket_dir().display(),
+        source.port
+    ));
+    for i in 0..50 {
+        project.write(&format!("tree/d{}/f{i}", i % 7), &format!("file {i}\n").repeat(i));
+    }
+    let databases = serde_json::to_string(&[HARD, "postgres"]).unwrap();
+    project.backup_job(
+        "all",
+        &[
+            ("db", &format!("postgres_dump = {{ server = \"p\", databases = {databases} }}")),
+            ("globals", "postgres_globals = { server = \"p\" }"),
+            ("tree", "files_archive = { paths = [\"tree\"] }"),
+        ],
+    );
+    project.maint(&["run", "all"]).code(0);
+    let set = project.at(format!("backups/{}", project.sets()[0]));
+    Made { source, project, set }
+}
+
+/// That of this test binary; the last test that holds it ends its server.
+fn made() -> Arc<Made> {
+    static MADE: Mutex<Weak<Made>> = Mutex::new(Weak::new());
+    let mut shared = MADE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(made) = shared.upgrade() {
+        return made;
+    }
+    let made = Arc::new(make());
+    *shared = Arc::downgrade(&made);
+    made
 }
 
 /// The artifact that begins so.
-fn item(begins: &str) -> String {
-    let names = fs::read_dir(&made().set).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+fn item(made: &Made, begins: &str) -> String {
+    let names = fs::read_dir(&made.set).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     let fits = |n: &String| n.starts_with(begins) && (n.ends_with(".sql.zst") || n.ends_with(".tar.zst"));
     names.into_iter().find(fits).unwrap()
 }
 
 /// `maint restore SET … --host …` from a directory without a configuration, as on another host.
 fn restore(set: &Path, target: &Cluster, args: &[&str]) -> project::Ended {
-    let elsewhere = Project::new("");
-    fs::remove_file(elsewhere.at("maint.toml")).unwrap();
-    let (set, host, port) = (set.to_str().unwrap(), target.socket_dir().to_str().unwrap(), target.port.to_string());
-    let mut all = vec!["restore", set, "--host", host, "--port", &port, "--user", "postgres"];
-    all.extend(args);
-    elsewhere.maint(&all)
+    restore_as("postgres", set, target, args)
+}
+
+fn restore_as(user: &str, set: &Path, target: &Cluster, args: &[&str]) -> project::Ended {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let port = target.port.to_string();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_maint"));
+    command.arg("restore").arg(set).arg("--host").arg(target.socket_dir()).args(["--port", &port, "--user", user]);
+    command.args(args).current_dir(elsewhere.path()).env_remove("MAINT_CONFIG").env("NO_COLOR", "1");
+    command.output().unwrap().into()
 }
 
 fn databases(cluster: &Cluster) -> String {
@@ -86,7 +105,7 @@ fn databases(cluster: &Cluster) -> String {
 fn a_hard_database_comes_back_on_another_server() {
     let made = made();
     let target = Cluster::start();
-    let dump = item("db-h%C3%B6he");
+    let dump = item(&made, "db-h%C3%B6he");
     let args = ["--item", &dump, "--into", "db:copy"];
     let refused = restore(&made.set, &target, &args).code(1);
     assert!(
@@ -110,37 +129,12 @@ fn a_hard_database_comes_back_on_another_server() {
 }
 
 #[test]
-fn a_living_database_is_replaced_only_when_its_name_is_typed_again_and_stays_beside() {
-    let target = Cluster::start();
-    target.psql("postgres", "CREATE DATABASE app");
-    target.psql("app", "CREATE TABLE living (x int); INSERT INTO living VALUES (42)");
-    let dump = item("db-postgres");
-    let args = ["--item", &dump, "--into", "db:app", "--replace"];
-    let set = &made().set;
-    let typed = restore(set, &target, &[args.as_slice(), &["ap"]].concat()).code(2);
-    assert!(typed.stderr.contains("type its name both times"), "{}", typed.stderr);
-    // Somebody who is connected, and comes back.
-    let mut client = target.tool("psql", "app").args(["-Xqc", "SELECT pg_sleep(100)"]).spawn().unwrap();
-    let plan = restore(set, &target, &[args.as_slice(), &["app", "--plan"]].concat()).code(0).stdout;
-    assert!(plan.contains("stays beside it under another name"), "{plan}");
-    let said = restore(set, &target, &[args.as_slice(), &["app"]].concat()).code(0).stdout;
-    client.wait().unwrap();
-    assert_eq!(target.psql("app", "SELECT count(*) FROM big"), "200000");
-    let kept = said.lines().find_map(|l| l.strip_prefix("what it replaced stays as ")?.split(';').next()).unwrap();
-    assert_eq!(target.psql(kept, "SELECT x FROM living"), "42");
-    let back = said.lines().find(|l| l.trim_start().starts_with("BEGIN; ALTER DATABASE")).unwrap();
-    target.psql("postgres", back);
-    assert_eq!(target.psql("app", "SELECT x FROM living"), "42");
-    let nothing = restore(set, &target, &["--item", &dump, "--into", "db:nix", "--replace", "nix"]).code(2);
-    assert!(nothing.stderr.contains("no database nix to replace"), "{}", nothing.stderr);
-}
-
-#[test]
 fn a_damaged_dump_leaves_nothing() {
+    let made = made();
     let copy = tempfile::tempdir().unwrap();
     let set = copy.path().join("set");
-    assert!(std::process::Command::new("cp").arg("-r").arg(&made().set).arg(&set).status().unwrap().success());
-    let dump = item("db-postgres");
+    assert!(std::process::Command::new("cp").arg("-r").arg(&made.set).arg(&set).status().unwrap().success());
+    let dump = item(&made, "db-postgres");
     let path = set.join(&dump);
     let mut bytes = fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
@@ -153,38 +147,12 @@ fn a_damaged_dump_leaves_nothing() {
 }
 
 #[test]
-fn whatever_kills_it_the_living_database_is_as_it_was() {
-    let made = made();
-    let target = Cluster::start();
-    target.psql("postgres", "CREATE DATABASE app");
-    target.psql("app", "CREATE TABLE living AS SELECT 42 AS x");
-    let dump = item("db-postgres");
-    let (host, port) = (target.socket_dir().to_str().unwrap(), target.port.to_string());
-    let set = made.set.to_str().unwrap();
-    let args =
-        ["restore", set, "--item", &dump, "--into", "db:app", "--replace", "app", "--host", host, "--port", &port];
-    for after in [0, 150, 400] {
-        let mut child = made.project.start(&args);
-        wait_for("a half-made database", || databases(&target).contains("maint_restore_"));
-        std::thread::sleep(Duration::from_millis(after));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert_eq!(target.psql("app", "SELECT x FROM living"), "42");
-        let plan = restore(&made.set, &target, &["--item", &dump, "--into", "db:new", "--plan"]).code(0).stdout;
-        assert!(plan.contains("a killed restore left the database maint_restore_"), "{plan}");
-        for left in databases(&target).split(',').filter(|name| name.starts_with("maint_restore_")) {
-            target.psql("postgres", &format!("DROP DATABASE {left} WITH (FORCE)"));
-        }
-    }
-}
-
-#[test]
 fn rows_of_one_table_come_back_without_the_rest() {
     let made = made();
     let target = Cluster::start();
     let dir = tempfile::tempdir().unwrap();
     let into = format!("dir:{}", dir.path().join("rows").display());
-    let dump = item("db-postgres");
+    let dump = item(&made, "db-postgres");
     let set = made.set.to_str().unwrap();
     let args = ["restore", set, "--item", &dump, "--into", &into, "--table"];
     let wrong = made.project.maint(&[args.as_slice(), &["public.bigg"]].concat()).code(2);
@@ -216,21 +184,4 @@ fn archives_and_single_paths_come_back() {
     let wrong = made.project.maint(&["restore", set, "--into", &into("two"), "--path", "tree/d3/f100"]).code(2);
     assert!(wrong.stderr.contains("tree/d3/f10"), "{}", wrong.stderr);
     made.project.maint(&["restore", set, "--into", &into("all")]).code(2);
-}
-
-#[test]
-fn a_volume_comes_back_into_a_new_one() {
-    let engine = Engine::shared();
-    let project = Project::new(&format!("[docker]\nhost = \"{}\"\n", engine.host()));
-    let mountpoint = engine.volume("restore-source");
-    fs::create_dir_all(mountpoint.join("sub")).unwrap();
-    fs::write(mountpoint.join("sub/a"), "hello\n").unwrap();
-    project.backup_job("v", &[("v", "volume_archive = { volume = \"restore-source\" }")]);
-    project.maint(&["run", "v"]).code(0);
-    let said = project.maint(&["restore", "v", "--into", "volume:restore-copy"]).code(0).stdout;
-    let copy = engine.docker(&["volume", "inspect", "-f", "{{.Mountpoint}}", "restore-copy"]);
-    assert_eq!(fs::read_to_string(Path::new(copy.trim()).join("sub/a")).unwrap(), "hello\n", "{said}");
-    let taken = project.maint(&["restore", "v", "--into", "volume:restore-copy"]).code(2);
-    assert!(taken.stderr.contains("not an empty directory"), "{}", taken.stderr);
-    engine.docker(&["volume", "rm", "restore-copy", "restore-source"]);
 }

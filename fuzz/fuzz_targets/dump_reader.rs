@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run dump_reader`: the first byte says how many of the next are the pieces' sizes.
+//! `scripts/fuzz dump_reader`: the first byte says how many of the next are the pieces' sizes.
 
 #![no_main]
 

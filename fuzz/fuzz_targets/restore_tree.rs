@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run restore_tree`: whatever the archive says, nothing leaves the target. Run it as a user without
+//! `scripts/fuzz restore_tree`: whatever the archive says, nothing leaves the target. Run it as a user without
 //! rights, in a directory that does not matter.
 
 #![no_main]

@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run tar_reader`: the first byte is the size of the pieces.
+//! `scripts/fuzz tar_reader`: the first byte is the size of the pieces.
 
 #![no_main]
 

@@ -377,6 +377,14 @@ pub fn free_space(path: &Path) -> Result<u64, FileError> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// Which file system a path is on.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn file_system(path: &Path) -> Result<u64, FileError> {
+    at("asking for the file system of", path, fs::metadata(path)).map(|meta| meta.dev())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

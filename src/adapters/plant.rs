@@ -39,6 +39,21 @@ fn beneath(dir: impl AsFd, path: &[u8], flags: OFlags, mode: Mode) -> rustix::io
     fs::openat2(dir, path, flags | OFlags::CLOEXEC, mode, resolve)
 }
 
+/// Opens a directory below another one, however long the path.
+pub(super) fn below(dir: impl AsFd, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let mut opened: Option<OwnedFd> = None;
+    let mut rest = path;
+    loop {
+        let from = opened.as_ref().map_or_else(|| dir.as_fd(), AsFd::as_fd);
+        if rest.len() <= PIECE_BYTES {
+            return beneath(from, rest, flags, Mode::empty());
+        }
+        let cut = rest[..PIECE_BYTES].iter().rposition(|b| *b == b'/').ok_or(Errno::NAMETOOLONG)?;
+        opened = Some(beneath(from, &rest[..cut], flags, Mode::empty())?);
+        rest = &rest[cut + 1..];
+    }
+}
+
 /// One component: the second lock on the door, for callers check paths themselves.
 fn plain(name: &[u8]) -> io::Result<&[u8]> {
     if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') {
@@ -62,18 +77,7 @@ impl Ground {
     /// # Errors
     /// As openat2(2); see [`leads_out`].
     pub fn dir(&self, path: &[u8]) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let mut opened: Option<OwnedFd> = None;
-        let mut rest = path;
-        loop {
-            let from = opened.as_ref().unwrap_or(&self.0);
-            if rest.len() <= PIECE_BYTES {
-                return Ok(Self(beneath(from, rest, flags, Mode::empty())?));
-            }
-            let cut = rest[..PIECE_BYTES].iter().rposition(|b| *b == b'/').ok_or(Errno::NAMETOOLONG)?;
-            opened = Some(beneath(from, &rest[..cut], flags, Mode::empty())?);
-            rest = &rest[cut + 1..];
-        }
+        Ok(Self(below(&self.0, path, OFlags::PATH | OFlags::DIRECTORY)?))
     }
 
     /// Makes a directory, 0700.

@@ -19,6 +19,8 @@ pub enum SecretError {
     File { path: PathBuf, source: io::Error },
     #[error("making the host's secret in {}", dir.display())]
     Host { dir: PathBuf, source: FileError },
+    #[error("asking the kernel for random bytes")]
+    Random(io::Error),
     #[error("the host's secret {} is damaged", path.display())]
     Damaged { path: PathBuf },
     #[error("the secret's environment variable {0} is not set")]
@@ -38,6 +40,7 @@ impl Diagnose for SecretError {
                 format!("let the user that runs maint read it: ls -l {}", path.display())
             }
             Self::Host { dir, .. } => format!("let the user that runs maint write there: ls -ld {}", dir.display()),
+            Self::Random(_) => return None,
             Self::Damaged { path } => format!("remove {}; a new one is made, and dumps differ once", path.display()),
             Self::Env(name) => format!("set {name}, or use password_file"),
             Self::NoCredentials(name) => {
@@ -72,17 +75,30 @@ pub fn host(state_dir: &Path) -> Result<Secret, SecretError> {
     let path = state_dir.join("host.secret");
     let making = |source| SecretError::Host { dir: state_dir.to_owned(), source };
     if !path.exists() {
-        let mut bytes = [0; 32];
-        let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-        filled.map_err(|e| making(FileError::new("asking the kernel for random bytes for", &path, e.into())))?;
+        let random =
+            random().map_err(|e| making(FileError::new("asking the kernel for random bytes for", &path, e)))?;
         // Another maint may have been faster; its secret is as good.
-        files::write_new(&path, format!("{}\n", hex(&bytes)).as_bytes()).map_err(making)?;
+        files::write_new(&path, format!("{random}\n").as_bytes()).map_err(making)?;
     }
     let secret = read_file(path.clone())?;
     if unhex(secret.reveal()).is_none_or(|bytes| bytes.len() != 32) {
         return Err(SecretError::Damaged { path });
     }
     Ok(secret)
+}
+
+/// A secret for one use, where no host's is at hand.
+///
+/// # Errors
+/// When the kernel has no random bytes.
+pub fn fresh() -> Result<Secret, SecretError> {
+    random().map(Secret::new).map_err(SecretError::Random)
+}
+
+fn random() -> io::Result<String> {
+    let mut bytes = [0; 32];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(hex(&bytes))
 }
 
 fn read_file(path: PathBuf) -> Result<Secret, SecretError> {

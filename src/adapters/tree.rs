@@ -15,6 +15,8 @@ use rustix::{
     io::Errno,
 };
 
+use super::plant;
+
 /// What an attribute list may take (the kernel's XATTR_LIST_MAX and XATTR_SIZE_MAX).
 const XATTR_BYTES: usize = 1 << 16;
 const LISTING_BYTES: usize = 1 << 15;
@@ -100,6 +102,17 @@ pub fn facts(dir: Option<&Dir>, name: &[u8]) -> io::Result<Facts> {
 pub fn open_dir(dir: Option<&Dir>, name: &[u8]) -> io::Result<Dir> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(Dir(fs::openat(place(dir), name, flags, Mode::empty())?))
+}
+
+/// Opens a directory below another one, at once however deep it lies; `.` is that one again.
+///
+/// # Errors
+/// As openat2(2); ENOTDIR also when a link is on the way.
+pub fn open_below(dir: &Dir, path: &[u8]) -> io::Result<Dir> {
+    match plant::below(&dir.0, path, OFlags::RDONLY | OFlags::DIRECTORY) {
+        Err(Errno::LOOP) => Err(Errno::NOTDIR.into()),
+        opened => Ok(Dir(opened?)),
+    }
 }
 
 /// Opens a file for reading; never waits, not even for a FIFO. Where the user may, its access time stays as it is.

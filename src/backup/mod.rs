@@ -1,7 +1,8 @@
 //! A set's life after capture: verify, seal, publish, prune; and what stands in `backups/`.
 //!
 //! The types are the promise: [`seal`](seal::seal) takes [`Verified`](verify::Verified), which only the verifier can
-//! make, and [`publish`](publish::publish) takes [`Sealed`](seal::Sealed). So nothing unverified is ever published.
+//! make, and [`publish`](publish::publish) takes [`Sealed`](seal::Sealed). So nothing unverified is ever published. What is
+//! sent to a store is a [`VerifiedSet`](verify::VerifiedSet), which only the verifier makes too.
 
 pub mod anomaly;
 pub mod audit;

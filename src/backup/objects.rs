@@ -74,6 +74,14 @@ impl Expected {
     /// # Errors
     /// When it cannot be read or is damaged.
     pub fn read(contents: &Path) -> Result<Self, StreamError> {
+        Self::read_without(contents, |_| false)
+    }
+
+    /// Reads a contents list but for objects that the copy should not have. Blocking.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_without(contents: &Path, mut absent: impl FnMut(&Object) -> bool) -> Result<Self, StreamError> {
         let mut this = Self {
             contents: contents.to_owned(),
             digests: HashMap::new(),
@@ -85,6 +93,7 @@ impl Expected {
         };
         for line in ContentsReader::open(contents)? {
             match line? {
+                Line::Object(object) if absent(&object) => {}
                 Line::Object(object) => {
                     let digest = object.digest();
                     this.needed_roles.extend(object.roles());

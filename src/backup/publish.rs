@@ -43,6 +43,21 @@ impl Completeness {
     }
 }
 
+/// Gives a sealed set a place of its own outside of every series; nothing counts it. Blocking.
+///
+/// # Errors
+/// When the rename fails, or something has that name; nothing is visible then.
+pub fn beside(sealed: Sealed, dir: &Path, name: &str) -> Result<Published, FileError> {
+    let Sealed { staging, manifest, manifest_sha256, bytes } = sealed;
+    files::create_private_dir(dir)?;
+    files::sync_dir(staging.dir())?;
+    let path = dir.join(name);
+    match files::rename_new(staging.dir(), &path)? {
+        true => Ok(Published { path, manifest, manifest_sha256, bytes }),
+        false => Err(FileError::new("publishing by rename to", &path, std::io::ErrorKind::AlreadyExists.into())),
+    }
+}
+
 /// Gives the set its name: the period, or `-2`, `-3` … behind it where that is taken. Nothing is ever overwritten.
 /// Blocking.
 ///

@@ -6,28 +6,19 @@ use crate::{
     model::{
         contents::Codec,
         manifest::{Artifact, MANIFEST_FILE, MANIFEST_SIGNATURE_FILE, Manifest, Source},
+        shell::{self, word},
         signature::Namespace,
         units::{ByteSize, count},
     },
     stream::tar::gnu_tar_options,
 };
 
-/// Quotes a word for a POSIX shell where it needs it.
-fn shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 fn unpack(artifact: &Artifact) -> String {
     let program = match artifact.codec {
         Codec::Zstd => "zstd -dc",
         Codec::Gzip => "gunzip -c",
     };
-    format!("{program} {}", shell(&artifact.packed.file))
+    format!("{program} {}", word(&artifact.packed.file))
 }
 
 /// Writing to a String cannot fail, so results of `writeln!` are dropped throughout.
@@ -94,7 +85,7 @@ fn whole(text: &mut String, manifest: &Manifest) {
             Codec::Zstd => "zstd -t",
             Codec::Gzip => "gunzip -t",
         };
-        let _ = writeln!(text, "{test} {}", shell(&artifact.packed.file));
+        let _ = writeln!(text, "{test} {}", word(&artifact.packed.file));
     }
     text.push_str("```\n");
 }
@@ -132,11 +123,11 @@ fn connection(text: &mut String, number: usize, manifest: &Manifest) {
 
 fn globals(text: &mut String, number: usize, artifact: &Artifact) {
     let Source::PostgresServer(facts) = &artifact.source else { return };
-    let own = shell(&format!("CREATE ROLE {};", quoted_role(&facts.bootstrap_superuser)));
+    let own = word(&format!("CREATE ROLE {};", quoted_role(&facts.bootstrap_superuser)));
     let settings: String = artifact
         .companions
         .iter()
-        .map(|c| format!("psql -X -q -v ON_ERROR_STOP=1 -d postgres -f {}\n", shell(&c.file)))
+        .map(|c| format!("psql -X -q -v ON_ERROR_STOP=1 -d postgres -f {}\n", word(&c.file)))
         .collect();
     let _ = writeln!(
         text,
@@ -161,16 +152,16 @@ fn quoted_role(name: &str) -> String {
 
 fn database(text: &mut String, number: usize, artifact: &Artifact) {
     let Source::PostgresDatabase(facts) = &artifact.source else { return };
-    let name = shell(&facts.database);
+    let (name, in_it) = (word(&facts.database), shell::database(&facts.database));
     // Every server has this one from birth, so that clients have something to connect to.
     let create = if facts.database == "postgres" { "dropdb --maintenance-db=template1 postgres\n" } else { "" };
-    let options: String = facts.createdb_options.iter().map(|o| format!(" {}", shell(o))).collect();
+    let options: String = facts.createdb_options.iter().map(|o| format!(" {}", word(o))).collect();
     let _ = writeln!(
         text,
         "\n## {number}. The database `{}`\n\n\
          {}, {}{} in {} of SQL. Take another name in place of {name} to restore beside a living database.\n\n\
          ```\n{create}createdb --maintenance-db=template1{options} -- {name}\n\
-         {} | psql -X -q -v ON_ERROR_STOP=1 -d {name}",
+         {} | psql -X -q -v ON_ERROR_STOP=1 -d {in_it}",
         facts.database,
         count(artifact.counts.tables.unwrap_or(0), "table"),
         count(artifact.counts.rows.unwrap_or(0), "row"),
@@ -184,10 +175,10 @@ fn database(text: &mut String, number: usize, artifact: &Artifact) {
         unpack(artifact),
     );
     for companion in &artifact.companions {
-        let file = shell(&companion.file);
-        let _ = writeln!(text, "psql -X -q -v ON_ERROR_STOP=1 -v DBNAME={name} -d {name} -f {file}");
+        let file = word(&companion.file);
+        let _ = writeln!(text, "psql -X -q -v ON_ERROR_STOP=1 -v DBNAME={name} -d {in_it} -f {file}");
     }
-    let _ = writeln!(text, "vacuumdb --analyze-only -d {name}\n```");
+    let _ = writeln!(text, "vacuumdb --analyze-only -d {in_it}\n```");
     notes(text, artifact);
 }
 
@@ -200,7 +191,7 @@ fn tree(text: &mut String, number: usize, artifact: &Artifact) {
     };
     // Outside the set: a set with something more in it would not verify any more.
     let stem = artifact.packed.file.split(".tar").next().unwrap_or("tree");
-    let place = shell(&format!("/var/tmp/restored-{stem}"));
+    let place = word(&format!("/var/tmp/restored-{stem}"));
     let _ = writeln!(
         text,
         "\n## {number}. {what}\n\n\
@@ -211,10 +202,11 @@ fn tree(text: &mut String, number: usize, artifact: &Artifact) {
         unpack(artifact),
     );
     if let Source::Volume { name, .. } = &artifact.source {
-        let volume = shell(name);
+        let volume = word(name);
         let _ = writeln!(
             text,
-            "\nInto a fresh volume of the same name (the archive's root is the volume's root):\n\n\
+            "\nInto a fresh volume of the same name (the archive's root is the volume's root), as root on the engine's own\n\
+             host. Where a volume of that name is there already, take another name: tar would write over what it holds.\n\n\
              ```\ndocker volume create {volume}\n{} | tar -x {options} -C \"$(docker volume inspect -f '{{{{.Mountpoint}}}}' {volume})\"\n```",
             unpack(artifact),
         );
@@ -236,10 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn odd_names_survive_a_shell() {
-        assert_eq!(shell("leanvibe_production"), "leanvibe_production");
-        assert_eq!(shell("it's; rm -rf $HOME"), r"'it'\''s; rm -rf $HOME'");
-        assert_eq!(shell(""), "''");
+    fn roles_are_quoted_as_pg_dumpall_does() {
         assert_eq!(quoted_role("postgres"), "postgres");
         assert_eq!(quoted_role("Überwacher \"1\""), "\"Überwacher \"\"1\"\"\"");
     }

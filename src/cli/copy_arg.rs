@@ -18,7 +18,7 @@ use crate::{
         upload::UploadError,
     },
     config,
-    model::{event::StepEvents, secret::SecretSource, stack::Stack},
+    model::{event::StepEvents, secret::SecretSource, shell, stack::Stack},
     stream::{StreamError, encrypt::Identities},
 };
 
@@ -72,6 +72,15 @@ impl CopyArgs {
         };
         Ok(Some(Copy { store, stack, series, set, identities }))
     }
+
+    /// The same options, as one types them.
+    pub(super) fn again(&self) -> String {
+        let mut text = self.store.as_ref().map(|store| format!("--store {}", shell::word(store))).unwrap_or_default();
+        for file in &self.identity {
+            text += &format!(" --identity {}", shell::word(&file.display().to_string()));
+        }
+        text
+    }
 }
 
 /// The keys of all these files.
@@ -99,6 +108,11 @@ impl Copy {
     /// `store:series/set`, for people.
     pub(super) fn shown(&self) -> String {
         format!("{}:{}/{}", self.store.name(), self.series, self.set)
+    }
+
+    /// `series/set`, as commands take it.
+    pub(super) fn named(&self) -> String {
+        format!("{}/{}", self.series, self.set)
     }
 
     /// Where the set would be in the backup directory.

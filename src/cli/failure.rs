@@ -22,6 +22,21 @@ impl Failure {
         Self { class: Class::Usage, message: message.into(), hint: Some(hint.into()) }
     }
 
+    /// A failure with the next thing to do.
+    pub fn failed(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { class: Class::Failed, message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The next thing to do.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Prints it to stderr and gives the exit code.
     pub fn print(&self) -> Exit {
         eprintln!("error: {}", self.message);

@@ -49,9 +49,10 @@ pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
         Place::S3(bucket) => bucket.keys.as_ref().map(|keys| &keys.secret_key),
         Place::Local { .. } => None,
     });
-    for secret in passwords.chain(keys).chain(&stack.sign.key) {
+    let keys = keys.chain(&stack.sign.key).map(|key| (key, "key"));
+    for (secret, what) in passwords.map(|password| (password, "password")).chain(keys) {
         if let SecretSource::File(file) = secret {
-            mistakes.extend(trust::check_secret(file));
+            mistakes.extend(trust::check_secret(file, what));
         }
     }
     if let Some(file) = &stack.sign.trust {

@@ -51,10 +51,10 @@ fn foreign(subject: &Path, path: &Path, owner: Owner) -> Option<Mistake> {
 }
 
 /// A secret that everybody can read is worth a warning.
-pub(super) fn check_secret(path: &Path) -> Option<Mistake> {
+pub(super) fn check_secret(path: &Path, what: &str) -> Option<Mistake> {
     let owner = files::owner(path).ok()?;
     (owner.mode & READABLE_BY_OTHERS != 0).then(|| {
-        let mistake = Mistake::whole(path, "everybody on this host can read this secret");
+        let mistake = Mistake::whole(path, format!("everybody on this host can read this {what}"));
         Mistake { warning: true, ..mistake.help(format!("chmod 600 {}", path.display())) }
     })
 }

@@ -84,6 +84,12 @@ impl StepEvents {
         Self { sink, step }
     }
 
+    /// The same step's voice for work beside its main one: two would talk across each other.
+    #[must_use]
+    pub fn aside(&self) -> Self {
+        Self { sink: EventSink::none(), step: self.step.clone() }
+    }
+
     /// Plain bytes done so far.
     pub fn progress(&self, done: u64, total: Option<u64>, doing: impl Into<String>) {
         self.sink.emit(Event::Progress { step: self.step.clone(), done, total, doing: doing.into() });

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +85,14 @@ name!(
     SeriesName,
     "series"
 );
+
+/// In a file name everything but these is percent-encoded.
+const FILE_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.');
+
+/// A database's name as part of a file name.
+pub fn in_file_name(name: &str) -> String {
+    utf8_percent_encode(name, FILE_NAME).to_string()
+}
 
 /// One execution of a job (UUIDv7: sorts by start).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

@@ -21,6 +21,7 @@ pub mod retention;
 pub mod sample;
 pub mod schedule;
 pub mod secret;
+pub mod shell;
 pub mod signature;
 pub mod slots;
 pub mod stack;

@@ -2,21 +2,17 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{
     contents::Codec,
     event::StepEvents,
-    ids::{RunId, StepId},
+    ids::{self, RunId, StepId},
     manifest::Artifact,
     outcome::Outcome,
     secret::Secret,
     stack::Stack,
 };
-
-/// A database's name in a file name: everything but these is percent-encoded.
-const FILE_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.');
 
 /// What a step is given.
 #[derive(Debug, Clone)]
@@ -43,7 +39,7 @@ impl StepContext {
     /// The stem of a file of this step: `<step>[-<part>]-<period>`, the part percent-encoded.
     pub fn stem(&self, part: Option<&str>) -> String {
         match part {
-            Some(part) => format!("{}-{}-{}", self.step, utf8_percent_encode(part, FILE_NAME), self.period),
+            Some(part) => format!("{}-{}-{}", self.step, ids::in_file_name(part), self.period),
             None => format!("{}-{}", self.step, self.period),
         }
     }

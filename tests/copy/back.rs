@@ -62,7 +62,8 @@ fn a_missing_an_extra_and_a_cut_object_are_named() {
     let stage = Stage::new(Kind::Encrypted);
     stage.job(&["offsite"]);
     stage.run().code(0);
-    let cases: [(&str, fn(&PathBuf)); 3] = [
+    type Damage = fn(&PathBuf);
+    let cases: [(&str, Damage); 3] = [
         ("is missing in the store", |path| fs::remove_file(path).unwrap()),
         ("does not belong to the copy", |path| fs::write(path.with_file_name("extra"), "x").unwrap()),
         ("in the store instead of", |path| {

@@ -12,7 +12,7 @@ fn project(server: &Server, prefix: &str) -> Project {
     let [_, (_, secret), ..] = server.environment();
     let [(_, access), ..] = server.environment();
     let project = Project::new(&format!(
-        "[store.offsite]\ntype = \"s3\"\nbucket = \"{BUCKET}\"\nendpoint = \"{}\"\nregion = \"garage\"\nprefix = \"{prefix}\"\n\
+        "[store.offsite]\ntype = \"s3\"\nbucket = \"{BUCKET}\"\nendpoint = \"{}\"\nprefix = \"{prefix}\"\n\
          access_key = \"{access}\"\nsecret_key_file = \"secret\"\nencrypt_to = [\"{}\"]\n",
         server.endpoint(),
         KeyPair::shared().recipient

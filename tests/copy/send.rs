@@ -169,16 +169,27 @@ fn killed_at_any_moment_it_ends_well_the_next_time() {
             (0..24_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
         fs::write(stage.project.at("tree/noise"), noise).unwrap();
         stage.run().code(0);
-        for millis in [60, 150, 250, 400] {
+        // As soon as there is so much to see of it: in the spool, in the store.
+        let seen = || {
+            let spool = stage.project.at("backups/.spool/offsite/all").join(&stage.set()[4..]);
+            names(&spool).len() + names(&stage.copy_dir()).len()
+        };
+        let mut killed = 0;
+        for progress in [1, 1, 2, 3, 4, 6, 8] {
+            let before = seen();
             let mut child = stage.project.start(&["upload", &stage.set()]);
-            std::thread::sleep(Duration::from_millis(millis));
+            while seen() < before.max(progress) + usize::from(before >= progress) && child.try_wait().unwrap().is_none()
+            {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             child.kill().unwrap();
-            child.wait().unwrap();
+            killed += usize::from(!child.wait().unwrap().success());
             // Before the manifest there is no copy, however much lies there.
             if !stage.copy_dir().join("manifest.json").exists() {
                 stage.verify(&[]).code(3);
             }
         }
+        assert!(killed >= 4, "only {killed} were killed in the middle");
         stage.upload().code(0);
         let ended: Ended = if kind == Kind::Plain { stage.verify(&[]) } else { stage.verify_open() };
         ended.code(0);

@@ -56,7 +56,7 @@ fn aws(server: &Server, prefix: &str, stage: &Stage, small: &FileDigest, parts: 
 
 fn rclone(server: &Server, prefix: &str, digests: &[&FileDigest], name: &str) {
     let remote = format!(
-        ":s3,provider=Other,env_auth=true,region=garage,force_path_style=true,endpoint='{}':{BUCKET}/{prefix}",
+        ":s3,provider=Other,env_auth=true,region=us-east-1,force_path_style=true,endpoint='{}':{BUCKET}/{prefix}",
         server.endpoint()
     );
     let sums = said(server, Command::new("rclone").args(["hashsum", "sha256", "--download", &remote]));

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::allow_attributes, reason = "tests set their stage")]
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -9,7 +10,7 @@ use std::{
 
 use maint::{
     model::{
-        contents::{Codec, ContentsKind, LargeObjectLine, Line, TableLine, hex},
+        contents::{Codec, ContentsKind, LargeObjectLine, Line, TableDigest, TableLine, TableName, hex},
         manifest::FileDigest,
     },
     stream::{
@@ -28,7 +29,11 @@ pub struct Forged {
 }
 
 /// Packs the changed SQL as the capture would.
-struct Packer(ArtifactWriter);
+struct Packer {
+    writer: ArtifactWriter,
+    /// What tables are said to hold whatever they hold.
+    said: HashMap<TableName, TableDigest>,
+}
 
 #[derive(Debug)]
 struct Stop;
@@ -43,17 +48,18 @@ impl Visitor for Packer {
     type Error = Stop;
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), Stop> {
-        self.0.write(bytes).unwrap();
+        self.writer.write(bytes).unwrap();
         Ok(())
     }
 
-    fn table(&mut self, table: TableLine) -> Result<(), Stop> {
-        self.0.record(&Line::Table(table)).unwrap();
+    fn table(&mut self, mut table: TableLine) -> Result<(), Stop> {
+        table.content = self.said.get(&table.table).copied().unwrap_or(table.content);
+        self.writer.record(&Line::Table(table)).unwrap();
         Ok(())
     }
 
     fn large_object(&mut self, object: LargeObjectLine) -> Result<(), Stop> {
-        self.0.record(&Line::LargeObject(object)).unwrap();
+        self.writer.record(&Line::LargeObject(object)).unwrap();
         Ok(())
     }
 }
@@ -71,8 +77,17 @@ impl Forged {
         names.into_iter().find(|n| n.starts_with(begins) && n.ends_with(ends)).unwrap()
     }
 
-    /// Replaces text in the SQL of a step; it must be there.
+    /// Replaces text in the SQL of a step; it must be there. Everything that the set says of itself fits.
     pub fn replace(&self, step: &str, old: &str, new: &str) {
+        self.alter(step, (old, new), false);
+    }
+
+    /// The same, but the tables' digests stay as they were captured.
+    pub fn replace_rows(&self, step: &str, old: &str, new: &str) {
+        self.alter(step, (old, new), true);
+    }
+
+    fn alter(&self, step: &str, (old, new): (&str, &str), as_captured: bool) {
         let packed = self.name(step, ".sql.zst");
         let contents = self.name(step, ".contents.jsonl.zst");
         let plain = zstd::decode_all(&fs::read(self.set.join(&packed)).unwrap()[..]).unwrap();
@@ -88,13 +103,18 @@ impl Forged {
             fs::remove_file(self.set.join(file)).unwrap();
         }
         let packing = Packing { codec: Codec::Zstd, level: 1, workers: 0 };
-        let mut packer = Packer(ArtifactWriter::create(&self.set, &packed, kind, packing).unwrap());
-        lines.iter().filter(own).filter(|l| !late(l)).for_each(|l| packer.0.record(l).unwrap());
+        let writer = ArtifactWriter::create(&self.set, &packed, kind, packing).unwrap();
+        let tables = lines.iter().filter_map(|l| match l {
+            Line::Table(table) if as_captured => Some((table.table.clone(), table.content)),
+            _ => None,
+        });
+        let mut packer = Packer { writer, said: tables.collect() };
+        lines.iter().filter(own).filter(|l| !late(l)).for_each(|l| packer.writer.record(l).unwrap());
         let mut reader = if kind == ContentsKind::PostgresDump { DumpReader::new() } else { DumpReader::globals() };
         reader.feed(plain.as_bytes(), &mut packer).unwrap();
         reader.finish().unwrap();
-        lines.iter().filter(own).filter(late).for_each(|l| packer.0.record(l).unwrap());
-        let made = packer.0.finish(SourceEnd::ReadToEnd).unwrap();
+        lines.iter().filter(own).filter(late).for_each(|l| packer.writer.record(l).unwrap());
+        let made = packer.writer.finish(SourceEnd::ReadToEnd).unwrap();
         self.seal(&[made.packed, made.contents], Some((&packed, made.plain_bytes)));
     }
 

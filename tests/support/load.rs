@@ -96,7 +96,7 @@ impl Target {
 
     pub fn options(&self, jobs: usize) -> LoadOptions<'_> {
         let Self { server, docker, name } = self;
-        LoadOptions { server, docker, dbname: name, jobs, tablespaces: true, settings: &[] }
+        LoadOptions { server, docker, dbname: name, jobs, tablespaces: true, settings: &[], only: None }
     }
 
     pub async fn load(&self, captured: &Captured, jobs: usize) -> Result<Loaded, LoadError> {

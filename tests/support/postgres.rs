@@ -214,8 +214,11 @@ pub fn without_restrict(dump: &str) -> String {
     )
 }
 
-/// Where PostgreSQL 15 or the newest one is.
+/// Where PostgreSQL 15 or the newest one is; `MAINT_TEST_POSTGRES` names the directory of another one.
 pub fn bin_dir() -> PathBuf {
+    if let Some(dir) = std::env::var_os("MAINT_TEST_POSTGRES") {
+        return dir.into();
+    }
     let mut dirs: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .map(|entries| entries.map(|e| e.unwrap().path().join("bin")).collect())
         .unwrap_or_default();

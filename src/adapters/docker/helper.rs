@@ -1,29 +1,43 @@
-//! A volume's content through the engine alone: a container of an empty image that has the volume mounted read-only is
-//! created and never started; the archive request reads it. No program runs in it and no image is pulled.
+//! A volume's content through the engine alone: a container of an empty image that has the volume mounted is created and
+//! never started; archive requests read and fill it. No program runs in it and no image is pulled.
 
-use std::{collections::HashMap, io, os::fd::OwnedFd};
+use std::{collections::HashMap, io, os::fd::OwnedFd, time::Duration};
 
 use bollard::{
     errors::Error as Engine,
     models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions},
     query_parameters::{
         ContainerArchiveInfoOptions, CreateContainerOptions, CreateImageOptions, DownloadFromContainerOptions,
-        ListImagesOptions, RemoveContainerOptions, RemoveImageOptions,
+        ListImagesOptions, RemoveContainerOptions, RemoveImageOptions, UploadToContainerOptions,
     },
 };
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use tokio::{io::AsyncWriteExt, net::unix::pipe, task::JoinHandle};
+use tokio_util::bytes::Bytes;
 
 use super::{Docker, DockerError, error};
 
 /// Where the helper has the volume. The archive's entries begin with its last component.
 const MOUNTED_AT: &str = "/volume";
+/// The name of the volume's own directory in the container's tree, and the first part of every name in its archive.
+pub const ROOT_ENTRY: &str = "volume";
 /// The label that names the capture which made a helper.
 pub(super) const OWNER: &str = "maint.helper";
 /// The label that names the state directory whose locks tell whether that capture lives.
 const STATE: &str = "maint.state";
 /// A tar without entries: two blocks of zeros.
 const EMPTY_TAR: [u8; 1024] = [0; 1024];
+/// The engine answers an upload when it is through with it.
+const UPLOAD_WITHIN: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What may be done with the volume through a helper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It is read.
+    Read,
+    /// It is filled too.
+    Fill,
+}
 
 /// Whose a helper is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,9 +69,9 @@ impl Docker {
     ///
     /// # Errors
     /// When the image cannot be imported or the container not created; nothing is left then.
-    pub async fn helper(&self, volume: &str, label: &HelperLabel) -> Result<Helper, DockerError> {
+    pub async fn helper(&self, volume: &str, access: Access, label: &HelperLabel) -> Result<Helper, DockerError> {
         let image = self.empty_image(label).await?;
-        let created = self.helper_container(volume, &image, label).await;
+        let created = self.helper_container((volume, access), &image, label).await;
         match created {
             Ok(container) => Ok(Helper { docker: self.clone(), container, image, removed: false }),
             Err(error) => {
@@ -82,12 +96,17 @@ impl Docker {
             .ok_or(DockerError::Incomplete { subject: "an empty image".into(), what: "its id" })
     }
 
-    async fn helper_container(&self, volume: &str, image: &str, label: &HelperLabel) -> Result<String, DockerError> {
+    async fn helper_container(
+        &self,
+        (volume, access): (&str, Access),
+        image: &str,
+        label: &HelperLabel,
+    ) -> Result<String, DockerError> {
         let mount = Mount {
             typ: Some(MountType::VOLUME),
             source: Some(volume.to_owned()),
             target: Some(MOUNTED_AT.into()),
-            read_only: Some(true),
+            read_only: Some(access == Access::Read),
             volume_options: Some(MountVolumeOptions { no_copy: Some(true), ..Default::default() }),
             ..Default::default()
         };
@@ -206,6 +225,34 @@ impl Helper {
             Ok(())
         });
         Ok((task, reader.into()))
+    }
+
+    /// Unpacks a tar into the volume. The engine confines it: entries cannot leave the volume.
+    ///
+    /// # Errors
+    /// When the engine refuses, or the stream gives an error.
+    pub async fn unpack(&self, tar: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Result<(), DockerError> {
+        self.upload(MOUNTED_AT, tar).await
+    }
+
+    /// Gives the volume's own directory what a tar of one entry says; [`ROOT_ENTRY`] is the entry's name. In a tar for
+    /// [`unpack`](Self::unpack) the engine passes over the directory itself.
+    ///
+    /// # Errors
+    /// As [`unpack`](Self::unpack).
+    pub async fn set_root(&self, tar: Bytes) -> Result<(), DockerError> {
+        self.upload("/", futures_util::stream::iter([Ok(tar)])).await
+    }
+
+    async fn upload(
+        &self,
+        path: &str,
+        tar: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> Result<(), DockerError> {
+        let options = UploadToContainerOptions { path: path.into(), ..Default::default() };
+        let api = self.docker.api.clone().with_timeout(UPLOAD_WITHIN);
+        let sent = api.upload_to_container(&self.container, Some(options), bollard::body_try_stream(tar)).await;
+        sent.map_err(|e| self.docker.sort("unpacking into", "the volume", e))
     }
 
     /// Whether the volume has something at this path, without reading it.

@@ -16,7 +16,7 @@ pub use containers::{Container, Inspected, State, Use};
 pub use drill::{DrillContainer, DrillLabel};
 pub use error::DockerError;
 pub use exec::{Exec, RunningExec};
-pub use helper::{Helper, HelperLabel};
+pub use helper::{Access, Helper, HelperLabel, ROOT_ENTRY};
 pub use mounts::Kept;
 
 /// How long the engine may take to begin its answer to a request that waits for nothing.

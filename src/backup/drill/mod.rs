@@ -6,6 +6,7 @@
 //! only way to the level `drill`.
 
 mod error;
+mod group;
 pub mod place;
 mod server;
 mod trees;
@@ -26,6 +27,7 @@ use crate::{
     model::{
         drill::Drill,
         event::StepEvents,
+        failure::{Class, Diagnose},
         manifest::{Artifact, Source},
         stack::{self, DrillSettings, PostgresServer},
     },
@@ -95,22 +97,70 @@ async fn carry_out(
     events: &StepEvents,
 ) -> Result<Drill, DrillError> {
     let begun = clock::monotonic();
-    let mut progress = Progress { request, cancel, events, drill: Drill::default(), differences: Vec::new() };
-    for group in server::groups(request.artifacts) {
-        server::drill(&group, &mut progress).await?;
-    }
-    for artifact in request.artifacts {
-        if matches!(artifact.source, Source::Files { .. } | Source::Volume { .. }) {
-            trees::drill(artifact, &mut progress).await?;
+    let stop = cancel.child_token();
+    let aside = events.aside();
+    let groups = group::groups(request.artifacts);
+    let new = |events| Progress { request, cancel: &stop, events, drill: Drill::default(), differences: Vec::new() };
+    let (mut servers, mut trees) = (new(events), new(if groups.is_empty() { events } else { &aside }));
+    let together = place::has_room(request.settings, most_bytes(&groups, request.artifacts))?;
+    let ended = if together {
+        // Whoever cannot go on stops the other, which leaves nothing behind.
+        let half = |ended: Result<(), DrillError>| ended.inspect_err(|_| stop.cancel());
+        let (of_servers, of_trees) = tokio::join!(async { half(all_servers(&groups, &mut servers).await) }, async {
+            half(all_trees(&mut trees).await)
+        });
+        cause(of_servers, of_trees)
+    } else {
+        match all_servers(&groups, &mut servers).await {
+            Ok(()) => all_trees(&mut trees).await,
+            failed => failed,
         }
-    }
-    let Progress { mut drill, differences, .. } = progress;
-    if !differences.is_empty() {
-        return Err(DrillError::Differs(differences));
+    };
+    let Progress { mut drill, mut differences, .. } = servers;
+    drill.restored.extend(trees.drill.restored);
+    differences.extend(trees.differences);
+    match ended {
+        // What was found stands, whatever else could not be looked at.
+        Err(error) if differences.is_empty() || error.class() == Class::Interrupted => return Err(error),
+        _ if !differences.is_empty() => return Err(DrillError::Differs(differences)),
+        _ => {}
     }
     drill.millis = millis(begun);
     drill.recovery_millis = drill.restored.iter().map(|r| r.restore_millis).sum();
     Ok(drill)
+}
+
+/// What the largest server and the largest tree take together, at most.
+fn most_bytes(groups: &[group::Group<'_>], artifacts: &[Artifact]) -> u64 {
+    let trees = artifacts.iter().filter(|a| is_tree(a)).map(|a| a.plain_bytes).max().unwrap_or(0);
+    groups.iter().map(group::Group::bytes).max().unwrap_or(0).saturating_add(trees)
+}
+
+fn is_tree(artifact: &Artifact) -> bool {
+    matches!(artifact.source, Source::Files { .. } | Source::Volume { .. })
+}
+
+async fn all_servers(groups: &[group::Group<'_>], progress: &mut Progress<'_>) -> Result<(), DrillError> {
+    for group in groups {
+        server::drill(group, progress).await?;
+    }
+    Ok(())
+}
+
+async fn all_trees(progress: &mut Progress<'_>) -> Result<(), DrillError> {
+    for artifact in progress.request.artifacts.iter().filter(|a| is_tree(a)) {
+        trees::drill(artifact, progress).await?;
+    }
+    Ok(())
+}
+
+/// The error that stopped the other.
+fn cause(one: Result<(), DrillError>, other: Result<(), DrillError>) -> Result<(), DrillError> {
+    match (one, other) {
+        (Err(stopped), Err(error)) if stopped.class() == Class::Interrupted => Err(error),
+        (Err(error), _) | (Ok(()), Err(error)) => Err(error),
+        (Ok(()), Ok(())) => Ok(()),
+    }
 }
 
 fn millis(since: Instant) -> u64 {
@@ -157,5 +207,23 @@ pub async fn prove(
     match run(request, cancel, events).await {
         Ok(drill) => Ok(verified.proven(drill)),
         Err(error) => Err(Box::new(Unproven { verified, error })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stopped_the_other_half_is_the_cause() {
+        let timed_out = || Err(DrillError::TimedOut { limit: Duration::from_secs(1) });
+        let stopped = || Err(DrillError::Cancelled);
+        for (one, other) in
+            [(timed_out(), stopped()), (stopped(), timed_out()), (timed_out(), Ok(())), (Ok(()), timed_out())]
+        {
+            assert!(matches!(cause(one, other), Err(DrillError::TimedOut { .. })));
+        }
+        assert!(matches!(cause(stopped(), Ok(())), Err(DrillError::Cancelled)));
+        assert!(cause(Ok(()), Ok(())).is_ok());
     }
 }

@@ -1,76 +1,39 @@
 //! One server of a set: a throwaway in its place, its roles, then its databases, each restored and compared.
 
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
 use super::{
-    DrillError, Progress, millis,
-    place::{Kind, Need, Place},
+    DrillError, Progress,
+    group::{Group, read},
+    millis,
+    place::{Kind, Place},
 };
 use crate::{
     adapters::{
-        clock,
-        docker::Docker,
-        host,
+        clock, host,
         postgres::{Session, inventory::RoleAlias},
     },
     backup::{
         create_database,
         load::{self, DumpFiles, Existing, GlobalsOptions, LoadError, LoadOptions, Tablespaces},
-        objects::{self, Expected},
+        objects,
     },
     model::{
         contents::quoted,
         drill::{DrillServer, Restored},
         failure::{Class, Diagnose},
-        manifest::{Artifact, PostgresFacts, ServerFacts, Source},
-        stack::PostgresAddress,
+        manifest::{Artifact, PostgresFacts, ServerFacts},
         units::count,
     },
     stream::StreamError,
 };
-
-/// What a set has of one server.
-pub(super) struct Group<'a> {
-    facts: &'a ServerFacts,
-    globals: Option<&'a Artifact>,
-    databases: Vec<(&'a Artifact, &'a PostgresFacts)>,
-}
-
-/// The artifacts of each server, told apart by their system identifier.
-pub(super) fn groups(artifacts: &[Artifact]) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group<'_>> = Vec::new();
-    for artifact in artifacts {
-        let (facts, database) = match &artifact.source {
-            Source::PostgresDatabase(facts) => (&facts.server, Some(facts)),
-            Source::PostgresServer(facts) => (facts, None),
-            Source::Files { .. } | Source::Volume { .. } => continue,
-        };
-        let found = groups.iter().position(|g| g.facts.system_identifier == facts.system_identifier);
-        let at = found.unwrap_or_else(|| {
-            groups.push(Group { facts, globals: None, databases: Vec::new() });
-            groups.len() - 1
-        });
-        match database {
-            Some(facts) => groups[at].databases.push((artifact, facts)),
-            None => groups[at].globals = Some(artifact),
-        }
-    }
-    groups
-}
-
-/// `server_version_num` of a version as the server tells it; a version in development has no minor.
-fn version_num(version: &str) -> u32 {
-    let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
-    let (major, minor) = version.split_once('.').unwrap_or((version, ""));
-    number(major) * 10_000 + number(minor)
-}
 
 /// Restores and compares everything of a server; the throwaway is gone afterwards, whatever happened.
 ///
 /// # Errors
 /// When it could not be done; differences are added to the progress.
 pub(super) async fn drill(group: &Group<'_>, progress: &mut Progress<'_>) -> Result<(), DrillError> {
-    let need = need(group, progress).await?;
+    let need = group.need(progress).await?;
     let begun = clock::monotonic();
     let request = progress.request;
     progress.events.progress(0, None, format!("starting a throwaway PostgreSQL for {}", group.facts.server));
@@ -95,36 +58,13 @@ pub(super) async fn drill(group: &Group<'_>, progress: &mut Progress<'_>) -> Res
     ended
 }
 
-async fn need(group: &Group<'_>, progress: &Progress<'_>) -> Result<Need, DrillError> {
-    let mut extensions = BTreeSet::new();
-    for (artifact, _) in &group.databases {
-        let expected = read(progress.request.dir.join(&artifact.contents.file)).await?;
-        extensions.extend(expected.extensions);
-    }
-    let libraries = group.databases.iter().map(|(_, facts)| &facts.server.preload).chain([&group.facts.preload]);
-    let preload: BTreeSet<&String> = libraries.flatten().filter(|library| extensions.contains(*library)).collect();
-    let bytes = group.databases.iter().map(|(artifact, facts)| facts.database_bytes.max(artifact.plain_bytes)).sum();
-    Ok(Need {
-        version_num: version_num(&group.facts.version),
-        bytes,
-        preload: preload.into_iter().cloned().collect(),
-        image: image(group, progress).await,
-        system_identifier: group.facts.system_identifier.clone(),
-    })
-}
-
-/// The image that the source runs, where it runs in a container of this host. Not to find it is no reason not to drill.
-async fn image(group: &Group<'_>, progress: &Progress<'_>) -> Option<String> {
-    let server = progress.request.servers.get(&group.facts.server)?;
-    let PostgresAddress::Container { name, .. } = &server.address else { return None };
-    let docker = Docker::connect(&progress.request.docker.host).await.ok()?;
-    docker.image_of(name).await.ok()
-}
-
-/// Reads what the source said of itself, where blocking is allowed.
-async fn read(contents: std::path::PathBuf) -> Result<Expected, DrillError> {
-    let read = tokio::task::spawn_blocking(move || Expected::read(&contents)).await;
-    Ok(read.map_err(|_| DrillError::Panicked { task: "the reader of a contents list" })??)
+/// What came of a server's globals.
+#[derive(Debug, Clone, Copy, Default)]
+struct Globals {
+    /// Whether all of them are there.
+    complete: bool,
+    /// Whether the source's tablespaces are.
+    tablespaces: bool,
 }
 
 /// A throwaway that stands for a server of the set.
@@ -149,17 +89,24 @@ impl Server<'_> {
             version: state.version,
             start_millis,
         });
-        let mut tablespaces = false;
-        match group.globals {
-            Some(artifact) => match self.globals(artifact, &session, progress).await {
-                Ok(there) => tablespaces = there,
-                Err(error) => return refused(artifact, error, progress),
-            },
-            None => self.roles(group, &session, progress).await?,
+        let mut globals = Globals::default();
+        if let Some(artifact) = group.globals {
+            match self.globals(artifact, &session, progress).await {
+                Ok(loaded) => globals = loaded,
+                // What its databases have otherwise is named all the same.
+                Err(error) => refused(artifact, error, progress)?,
+            }
         }
-        for (artifact, facts) in &group.databases {
-            if let Err(error) = self.database(artifact, facts, (&session, tablespaces), progress).await {
-                refused(artifact, error, progress)?;
+        if !globals.complete {
+            self.roles(group, &session, progress).await?;
+        }
+        let tablespaces = globals.tablespaces;
+        for (number, (artifact, facts)) in group.databases.iter().enumerate() {
+            match self.database(artifact, facts, (&session, tablespaces), progress).await {
+                // The last one goes with its server.
+                Ok(_) if self.is_throwaway() && number + 1 == group.databases.len() => {}
+                Ok(name) => discard(&name, &session).await?,
+                Err(error) => refused(artifact, error, progress)?,
             }
         }
         session.close().await;
@@ -174,26 +121,41 @@ impl Server<'_> {
     /// In a throwaway, the superuser from birth stands for the source's.
     fn alias(&self) -> Option<RoleAlias> {
         let to = self.facts.bootstrap_superuser.clone();
-        let throwaway = !matches!(self.place.kind(), Kind::Server(_));
-        throwaway.then(|| RoleAlias { from: self.place.server("template1").user, to })
+        self.is_throwaway().then(|| RoleAlias { from: self.place.server("template1").user, to })
     }
 
-    /// Restores roles and tablespaces and compares them; gives whether tablespaces are there.
+    /// How long values are packed inside the server is nobody's to compare, and its own way costs most.
+    async fn faster_toast(&self, session: &Session) -> Result<Option<(String, String)>, DrillError> {
+        const NAME: &str = "default_toast_compression";
+        const KNOWN: &str = "SELECT EXISTS (SELECT FROM pg_settings WHERE name = $1 AND 'lz4' = ANY (enumvals))";
+        let known: bool = session.one("looking for lz4", KNOWN, &[&NAME]).await?.get(0);
+        Ok(known.then(|| (NAME.to_owned(), "lz4".to_owned())))
+    }
+
+    /// Whether the server and everything in it is gone after the drill.
+    fn is_throwaway(&self) -> bool {
+        !matches!(self.place.kind(), Kind::Server(_))
+    }
+
+    /// Restores roles and tablespaces and compares them.
     async fn globals(
         &self,
         artifact: &Artifact,
         session: &Session,
         progress: &mut Progress<'_>,
-    ) -> Result<bool, DrillError> {
+    ) -> Result<Globals, DrillError> {
         let begun = clock::monotonic();
-        let shared = matches!(self.place.kind(), Kind::Server(_));
+        let shared = !self.is_throwaway();
         let options = GlobalsOptions {
             bootstrap_superuser: &self.facts.bootstrap_superuser,
             existing: if shared { Existing::Keep } else { Existing::Refuse },
             tablespaces: Tablespaces::InPlace,
+            go_on: true,
         };
         let files = files(progress.request.dir, artifact);
         let loaded = load::globals(session, &files, &options).await.map_err(load_error)?;
+        let globals = Globals { complete: loaded.refused.is_empty(), tablespaces: loaded.tablespaces };
+        progress.differs(artifact, loaded.refused);
         for companion in artifact.companions.iter().filter(|_| !shared) {
             let path = progress.request.dir.join(&companion.file);
             load::properties(session, &path, "").await.map_err(load_error)?;
@@ -212,10 +174,11 @@ impl Server<'_> {
         }
         restored.compare_millis = millis(begun);
         progress.drill.restored.push(restored);
-        Ok(loaded.tablespaces)
+        Ok(globals)
     }
 
-    /// The set has no globals: its roles are made by name, so that owners and privileges can be restored.
+    /// The set has no globals, or some of them were refused: the roles that are not there are made by name, so that owners
+    /// and privileges can be restored.
     async fn roles(&self, group: &Group<'_>, session: &Session, progress: &Progress<'_>) -> Result<(), DrillError> {
         for (artifact, _) in &group.databases {
             for name in read(progress.request.dir.join(&artifact.contents.file)).await?.roles {
@@ -235,12 +198,13 @@ impl Server<'_> {
         facts: &PostgresFacts,
         (session, tablespaces): (&Session, bool),
         progress: &mut Progress<'_>,
-    ) -> Result<(), DrillError> {
+    ) -> Result<String, DrillError> {
         let request = progress.request;
         let name = self.make(facts, session, tablespaces).await?;
         let begun = clock::monotonic();
         let server = self.place.server(&name);
-        let settings: Vec<_> = facts.session_settings.clone().into_iter().collect();
+        let mut settings: Vec<_> = facts.session_settings.clone().into_iter().collect();
+        settings.extend(self.faster_toast(session).await?);
         let jobs = request.settings.jobs.and_then(|jobs| usize::try_from(jobs).ok()).unwrap_or_else(host::cores);
         let options = LoadOptions {
             server: &server,
@@ -249,6 +213,7 @@ impl Server<'_> {
             jobs,
             tablespaces,
             settings: &settings,
+            only: None,
         };
         let files = files(request.dir, artifact);
         let tell = |doing: &'static str| {
@@ -271,16 +236,12 @@ impl Server<'_> {
         describe(&mut restored, &rows, &objects, artifact);
         progress.differs(artifact, rows.differences.into_iter().chain(objects.differences).collect());
         progress.drill.restored.push(restored);
-        // A template cannot be dropped.
-        let keep_no_template = format!("ALTER DATABASE {} IS_TEMPLATE false", quoted(&name));
-        session.batch("dropping the copy", &keep_no_template).await?;
-        let drop_it = format!("DROP DATABASE {} WITH (FORCE)", quoted(&name));
-        Ok(session.batch("dropping the copy", &drop_it).await?)
+        Ok(name)
     }
 
     /// Makes the empty database; gives its name, which on a shared server is one that nobody has.
     async fn make(&self, facts: &PostgresFacts, session: &Session, tablespaces: bool) -> Result<String, DrillError> {
-        let shared = matches!(self.place.kind(), Kind::Server(_));
+        let shared = !self.is_throwaway();
         // The session needs its own database.
         let taken = shared || facts.database == session.database();
         let name = if taken { format!("maint_drill_{}", clock::run_id().0.simple()) } else { facts.database.clone() };
@@ -294,6 +255,15 @@ impl Server<'_> {
             .map_err(|source| DrillError::Create { database: facts.database.clone(), source: Box::new(source) })?;
         Ok(name)
     }
+}
+
+/// Drops a restored database.
+async fn discard(name: &str, session: &Session) -> Result<(), DrillError> {
+    // A template cannot be dropped.
+    let keep_no_template = format!("ALTER DATABASE {} IS_TEMPLATE false", quoted(name));
+    session.batch("dropping the copy", &keep_no_template).await?;
+    let drop_it = format!("DROP DATABASE {} WITH (FORCE)", quoted(name));
+    Ok(session.batch("dropping the copy", &drop_it).await?)
 }
 
 fn files(dir: &Path, artifact: &Artifact) -> DumpFiles {
@@ -343,16 +313,5 @@ fn describe(restored: &mut Restored, rows: &load::Compared, objects: &objects::C
     not_compared.extend(objects.not_compared.iter().cloned());
     if artifact.counts.counted_at_source.is_none() {
         not_compared.push("rows with the server's own count: it was not asked (count_rows = false)".into());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_become_numbers() {
-        assert_eq!(version_num("15.18 (Debian 15.18-0+deb12u1)"), 150_018);
-        assert_eq!(version_num("19devel"), 190_000);
     }
 }

@@ -114,11 +114,11 @@ async fn run(
 ) -> Result<Compared, LoadError> {
     let path = contents.to_owned();
     let tables = blocking(contents, move || source::tables(&path, ContentsKind::PostgresDump)).await??;
-    let total = tables.iter().map(|table| table.bytes).sum();
+    let total = tables.iter().filter(|table| options.wants(&table.table)).map(|table| table.bytes).sum();
     let (told, mut telling) = mpsc::unbounded_channel();
     let endpoint = Endpoint::resolve(options.server, options.docker).await?;
     let session = connect(options, &endpoint, application).await?;
-    let (tables, differences) = match_up(&session, tables).await?;
+    let (tables, differences) = match_up(&session, tables, options).await?;
     let shared = Arc::new(Shared {
         contents: contents.to_owned(),
         tables: Mutex::new(tables),
@@ -128,7 +128,7 @@ async fn run(
         told,
     });
     differences.into_iter().for_each(|difference| shared.differs(difference));
-    let listed = large_objects::listed(&shared);
+    let listed = large_objects::listed(&shared, options.only.is_none());
     let objects = Arc::new(tokio::sync::Mutex::new(listed.objects));
     let mut workers = JoinSet::new();
     let mut sessions = vec![session];
@@ -180,10 +180,12 @@ async fn connect(options: &LoadOptions<'_>, endpoint: &Endpoint, application: &s
     Ok(session)
 }
 
-/// The tables that are to be read with their conditions, the largest first; and what is missing or too many.
+/// The tables that are to be read with their conditions, the largest first; and what is missing or too many. A table whose
+/// rows are not wanted must be empty, but for what its extension put there.
 async fn match_up(
     session: &Session,
     mut tables: Vec<Arc<TableLine>>,
+    options: &LoadOptions<'_>,
 ) -> Result<(VecDeque<(Arc<TableLine>, Option<String>)>, Vec<String>), PostgresError> {
     let there = catalogue::dumped_tables(session).await?;
     let mut there: HashMap<TableName, Option<String>> =
@@ -194,7 +196,14 @@ async fn match_up(
     let others = there.keys().filter(|name| !listed.contains(name));
     differences.extend(others.map(|name| format!("{name} is there, but was not captured")));
     tables.sort_by_key(|table| std::cmp::Reverse(table.bytes));
-    let queue = tables.into_iter().filter_map(|table| there.remove(&table.table).map(|condition| (table, condition)));
+    let queue = tables.into_iter().filter_map(|table| {
+        let condition = there.remove(&table.table)?;
+        if options.wants(&table.table) {
+            return Some((table, condition));
+        }
+        let empty = TableLine { content: TableDigest { rows: 0, digest: 0 }, bytes: 0, ..TableLine::clone(&table) };
+        condition.is_none().then(|| (Arc::new(empty), condition))
+    });
     Ok((queue.collect(), differences))
 }
 

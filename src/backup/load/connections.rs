@@ -104,8 +104,12 @@ async fn connect(options: &LoadOptions<'_>, endpoint: &Endpoint, application: &s
 
 /// Executes a statement of the dump.
 pub(super) async fn execute(session: &Session, statement: &SqlStatement) -> Result<(), LoadError> {
-    let executed = session.client().batch_execute(&sendable(&statement.text)).await;
-    executed.map_err(|e| LoadError::statement(session, statement, &e))
+    try_execute(session, statement).await.map_err(|e| LoadError::statement(session, statement, &e))
+}
+
+/// Executes a statement of the dump; the caller knows what a refusal means.
+pub(super) async fn try_execute(session: &Session, statement: &SqlStatement) -> Result<(), tokio_postgres::Error> {
+    session.client().batch_execute(&sendable(&statement.text)).await
 }
 
 /// A client's statements are UTF-8; a dump of an `SQL_ASCII` database is whatever was stored. Such a statement travels

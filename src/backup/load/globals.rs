@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     adapters::postgres::{PostgresError, Session},
-    model::contents::ContentsKind,
+    model::contents::{ContentsKind, quoted},
     stream::{
         StreamError,
         dump::{
@@ -48,6 +48,8 @@ pub struct GlobalsOptions<'a> {
     pub existing: Existing,
     /// What becomes of tablespaces.
     pub tablespaces: Tablespaces,
+    /// Whether the rest is loaded where the server refuses a statement, so that everything refused can be told.
+    pub go_on: bool,
 }
 
 /// What was loaded.
@@ -59,6 +61,8 @@ pub struct LoadedGlobals {
     pub kept: Vec<String>,
     /// Whether the source's tablespaces are there; what a load of its databases must know.
     pub tablespaces: bool,
+    /// What the server refused, in words; always empty where nothing goes on after a refusal.
+    pub refused: Vec<String>,
 }
 
 /// Loads a server's roles and tablespaces over a superuser's session.
@@ -74,6 +78,8 @@ pub async fn globals(
     let statements = blocking(&files.artifact, move || statements(&read)).await??;
     let roles = names(session, "SELECT rolname::text FROM pg_roles").await?;
     let spaces = names(session, "SELECT spcname::text FROM pg_tablespace").await?;
+    // 10 is BOOTSTRAP_SUPERUSERID of pg_authid.dat.
+    let bootstrap = names(session, "SELECT rolname::text FROM pg_roles WHERE oid = 10").await?.into_iter().next();
     refuse(&statements, &roles, options)?;
     let tablespaces = match options.tablespaces {
         Tablespaces::AsCaptured => true,
@@ -81,10 +87,12 @@ pub async fn globals(
         Tablespaces::LeaveOut => false,
     };
     let loaded = LoadedGlobals { tablespaces, ..LoadedGlobals::default() };
-    let mut plan = Plan { options, roles, spaces, loaded };
+    let mut plan = Plan { options, roles, spaces, bootstrap, loaded };
     for statement in statements {
-        if let Some(statement) = plan.statement(statement) {
-            execute(session, &statement).await?;
+        let Some(statement) = plan.statement(statement) else { continue };
+        match execute(session, &statement).await {
+            Err(error) if options.go_on && error.is_refusal() => plan.loaded.refused.push(error.to_string()),
+            executed => executed?,
         }
     }
     Ok(plan.loaded)
@@ -150,6 +158,8 @@ struct Plan<'a> {
     options: &'a GlobalsOptions<'a>,
     roles: HashSet<String>,
     spaces: HashSet<String>,
+    /// The server's own role from birth.
+    bootstrap: Option<String>,
     loaded: LoadedGlobals,
 }
 
@@ -174,6 +184,13 @@ impl Plan<'_> {
             Kind::CreateTablespace { before_location, .. } if self.options.tablespaces == Tablespaces::InPlace => {
                 let mut text = statement.text.get(..before_location)?.to_vec();
                 text.extend_from_slice(b"''");
+                Some(SqlStatement { text, ..statement })
+            }
+            // From PostgreSQL 16 on a grantor must have been granted the role itself, except the one from birth.
+            Kind::Membership { grantor, before_grantor } if grantor == self.options.bootstrap_superuser => {
+                let Some(own) = self.bootstrap.as_deref() else { return Some(statement) };
+                let mut text = statement.text.get(..before_grantor)?.to_vec();
+                text.extend_from_slice(quoted(own).as_bytes());
                 Some(SqlStatement { text, ..statement })
             }
             _ => Some(statement),

@@ -30,12 +30,15 @@ pub(super) struct Listed {
     pub(super) oids: JoinHandle<Result<Vec<u32>, StreamError>>,
 }
 
-/// Reads the list once more, for there may be more objects than fit into memory.
-pub(super) fn listed(shared: &Arc<Shared>) -> Listed {
+/// Reads the list once more, for there may be more objects than fit into memory. Not `wanted`: there must be none.
+pub(super) fn listed(shared: &Arc<Shared>, wanted: bool) -> Listed {
     let (sender, objects) = mpsc::channel(AHEAD);
     let path = shared.contents.clone();
     let oids = tokio::task::spawn_blocking(move || {
         let mut oids = Vec::new();
+        if !wanted {
+            return Ok(oids);
+        }
         for line in ContentsReader::open(&path)? {
             if let Line::LargeObject(object) = line? {
                 oids.push(object.oid);

@@ -29,7 +29,13 @@ pub use properties::properties;
 pub use restore::database;
 pub use source::DumpFiles;
 
-use crate::model::stack::{Docker, PostgresServer};
+use crate::{
+    model::{
+        contents::TableName,
+        stack::{Docker, PostgresServer},
+    },
+    stream::dump::kind::ForeignKey,
+};
 
 /// Where to load to, or what to compare.
 #[derive(Debug, Clone)]
@@ -47,6 +53,16 @@ pub struct LoadOptions<'a> {
     /// Further settings of every session, name and value. `TimeZone`, `bytea_output` and `lc_monetary` decide how values
     /// are written, and a dump does not say what they were.
     pub settings: &'a [(String, String)],
+    /// Only the rows of these tables, and no large objects. Foreign keys that cannot hold because they look into a table
+    /// that is left empty are left out.
+    pub only: Option<&'a [TableName]>,
+}
+
+impl LoadOptions<'_> {
+    /// Whether the rows of a table are wanted.
+    fn wants(&self, table: &TableName) -> bool {
+        self.only.is_none_or(|only| only.contains(table))
+    }
 }
 
 /// Who is told how far it is: done, total, what is being done.
@@ -69,6 +85,8 @@ pub struct Loaded {
     pub rest: Duration,
     /// Why the rows were loaded one table after the other after all, where they were.
     pub sequential: Option<String>,
+    /// Foreign keys that were left out because the table that they look into was left empty.
+    pub left_out: Vec<ForeignKey>,
 }
 
 /// No holder of these locks can panic with something half done.

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -18,7 +19,7 @@ use crate::{
     model::contents::{ContentsKind, TableLine},
     stream::dump::{
         SqlStatement,
-        kind::{self, Kind},
+        kind::{self, ForeignKey, Kind},
     },
 };
 
@@ -57,7 +58,7 @@ async fn run(
     let mut load = Load {
         options,
         connections: Connections::open(options, application).await?,
-        meter: Meter::new(progress, source.row_bytes()),
+        meter: Meter::new(progress, source.row_bytes(options)),
         loaded: Loaded::default(),
         tables: Vec::new(),
         indexes: Batch::default(),
@@ -67,7 +68,8 @@ async fn run(
     let mut items = script::read(&load.source);
     while let Some(item) = items.recv().await {
         match item? {
-            Item::Rows(table) => load.table(table).await?,
+            Item::Rows(table) if options.wants(&table.table) => load.table(table).await?,
+            Item::Rows(_) => {}
             Item::Statement(statement) => load.statement(statement).await?,
         }
     }
@@ -116,6 +118,17 @@ impl Load<'_> {
             }
             Kind::Setting(name) if name == "default_tablespace" && !self.options.tablespaces => return Ok(()),
             Kind::Setting(name) => self.connections.set(&name, statement).await?,
+            Kind::LargeObject if self.options.only.is_some() => return Ok(()),
+            Kind::ForeignKey(key) if self.options.only.is_some() => {
+                if !self.foreign_key(key, &statement).await? {
+                    return Ok(());
+                }
+            }
+            Kind::CommentOnConstraint(name, table)
+                if self.loaded.left_out.iter().any(|key| key.name == name && key.table == table) =>
+            {
+                return Ok(());
+            }
             _ => {
                 self.meter.add(0, &beginning(&statement.text));
                 connections::execute(&self.connections.main, &statement).await?;
@@ -123,6 +136,18 @@ impl Load<'_> {
         }
         self.loaded.statements += 1;
         Ok(())
+    }
+
+    /// Adds a foreign key, if it can hold without the rows that are not wanted.
+    async fn foreign_key(&mut self, key: ForeignKey, statement: &SqlStatement) -> Result<bool, LoadError> {
+        let session = &self.connections.main;
+        match connections::try_execute(session, statement).await {
+            Err(e) if e.code() == Some(&SqlState::FOREIGN_KEY_VIOLATION) && !self.options.wants(&key.references) => {
+                self.loaded.left_out.push(key);
+                Ok(false)
+            }
+            added => added.map(|()| true).map_err(|e| LoadError::statement(session, statement, &e)),
+        }
     }
 
     /// Loads the rows of the tables that came one after the other.

@@ -231,7 +231,10 @@ async fn copy(
         let sql = format!("BEGIN; TRUNCATE ONLY {}", table.quoted());
         session.client().batch_execute(&sql).await.map_err(refused)?;
     }
-    let sql = format!("COPY {} FROM STDIN", part.table.copy_target());
+    // Rows that nobody saw without them need no second look of the server's at who wrote them, when they are indexed
+    // and read back: it would mark every page, and write it again.
+    let frozen = if truncate { " WITH (FREEZE)" } else { "" };
+    let sql = format!("COPY {} FROM STDIN{frozen}", part.table.copy_target());
     let sink = session.client().copy_in::<_, Bytes>(&sql).await.map_err(refused)?;
     let name = table.to_string();
     let mut sink = pin!(sink);

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::LoadError;
+use super::{LoadError, LoadOptions};
 use crate::{
     model::contents::{Codec, ContentsKind, Frame, Line, TableLine},
     stream::{
@@ -59,8 +59,9 @@ impl Source {
         RangeReader::open(&self.path, self.codec, self.frames.clone())
     }
 
-    pub(super) fn row_bytes(&self) -> u64 {
-        self.tables.iter().map(|table| table.bytes).sum()
+    /// Bytes of the rows that are wanted.
+    pub(super) fn row_bytes(&self, options: &LoadOptions<'_>) -> u64 {
+        self.tables.iter().filter(|table| options.wants(&table.table)).map(|table| table.bytes).sum()
     }
 }
 

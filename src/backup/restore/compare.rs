@@ -162,14 +162,10 @@ impl<'a> Comparer<'a> {
         self.found
     }
 
-    /// Opens the directory of an entry, one component after the other.
+    /// Opens the directory of an entry.
     fn enter(&mut self, dir: &[u8]) -> io::Result<()> {
         if self.here.as_ref().is_none_or(|(here, _)| here != dir) {
-            let mut opened = tree::open_dir(Some(&self.root), b".")?;
-            for part in dir.split(|b| *b == b'/').filter(|part| *part != b".") {
-                opened = tree::open_dir(Some(&opened), part)?;
-            }
-            self.here = Some((dir.to_vec(), opened));
+            self.here = Some((dir.to_vec(), tree::open_below(&self.root, dir)?));
         }
         Ok(())
     }

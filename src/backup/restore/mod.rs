@@ -16,5 +16,6 @@ mod select;
 mod stage;
 mod survey;
 pub mod tree;
+pub mod volume;
 
 pub use error::RestoreError;

@@ -344,9 +344,13 @@ impl Planter {
         raw
     }
 
-    /// Ends all directories but the root, and writes everything to the disk.
+    /// Ends all directories but the root.
     pub(super) fn settle(&mut self) -> Result<(), RestoreError> {
-        self.leave(b".")?;
+        self.leave(b".")
+    }
+
+    /// Writes everything to the disk.
+    pub(super) fn sync(&self) -> Result<(), RestoreError> {
         self.ground.sync().map_err(|e| RestoreError::plant("writing to the disk", b".", e))
     }
 

@@ -66,12 +66,14 @@ pub struct TreeOptions {
     pub owners: bool,
     /// Paths in the archive, or glob patterns as `exclude` has them; a directory brings what is in it. Empty: everything.
     pub paths: Vec<PathBytes>,
+    /// Whether all of it is on the disk in the end; a copy that is thrown away need not be.
+    pub durable: bool,
 }
 
 impl Default for TreeOptions {
     /// Everything but devices; owners where the user may.
     fn default() -> Self {
-        Self { devices: false, owners: host::is_root(), paths: Vec::new() }
+        Self { devices: false, owners: host::is_root(), paths: Vec::new(), durable: true }
     }
 }
 
@@ -90,6 +92,8 @@ pub struct Plan {
     pub needed: u64,
     /// Bytes that are free where they would be written.
     pub free: u64,
+    /// A directory there.
+    pub on: PathBuf,
 }
 
 /// How much was planted.
@@ -127,12 +131,13 @@ pub fn plan(
     cancel: &CancellationToken,
 ) -> Result<Plan, RestoreError> {
     let (_, survey) = prepare(archive, options, cancel)?;
-    let free = files::free_space(&stage::filled(into)?)?;
+    let on = stage::filled(into)?;
+    let free = files::free_space(&on)?;
     let Survey { entries, files, devices, bytes, needed, .. } = survey;
-    Ok(Plan { entries, files, devices, bytes, needed, free })
+    Ok(Plan { entries, files, devices, bytes, needed, free, on })
 }
 
-fn prepare(
+pub(super) fn prepare(
     archive: &TreeFiles,
     options: &TreeOptions,
     cancel: &CancellationToken,
@@ -211,6 +216,9 @@ impl Run<'_> {
             self.parts(&mut planter, frames)?
         };
         planter.settle()?;
+        if self.options.durable {
+            planter.sync()?;
+        }
         stage.publish(|handle| planter.set_root(handle))?;
         Ok((restored, planter.into_skipped()))
     }

@@ -150,6 +150,9 @@ impl Visitor for Comparison {
     fn large_object(&mut self, found: LargeObjectLine) -> Result<(), Stop> {
         match self.next()? {
             Some(Line::LargeObject(expected)) if expected == found => Ok(()),
+            Some(Line::LargeObject(expected)) if expected.oid < found.oid => {
+                Err(self.differs(format!("large object {} is missing", expected.oid)).into())
+            }
             _ => Err(self.differs(format!("large object {} is not the one that was captured", found.oid)).into()),
         }
     }
@@ -167,16 +170,20 @@ pub(super) fn database(
     let mut reader = DumpReader::new();
     decoding.run(|plain| reader.feed(plain, &mut comparison).map_err(|stop| stop.at(path)))?;
     let summary = reader.finish().map_err(|e| Stop::Syntax(e).at(path))?;
-    if comparison.next()?.is_some() {
-        return Err(comparison.differs("something that was captured is missing at its end".into()));
+    match comparison.next()? {
+        Some(Line::LargeObject(missing)) => {
+            return Err(comparison.differs(format!("large object {} is missing", missing.oid)));
+        }
+        Some(_) => return Err(comparison.differs("something that was captured is missing at its end".into())),
+        None => {}
     }
     if let Some(missing) = comparison.catalogue.first() {
         return Err(comparison.differs(format!("{missing} is in the catalogue's list, but not in the dump")));
     }
     if comparison.catalogue_large_objects != Some(summary.large_objects) {
-        let problem =
-            format!("{} large objects instead of {:?}", summary.large_objects, comparison.catalogue_large_objects);
-        return Err(comparison.differs(problem));
+        let counted = comparison.catalogue_large_objects.map_or_else(|| "no number".to_owned(), |n| n.to_string());
+        let found = count(summary.large_objects, "large object");
+        return Err(comparison.differs(format!("{found}, and the catalogue's list has {counted}")));
     }
     let counts = &artifact.counts;
     let counted = comparison.counted;

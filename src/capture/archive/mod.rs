@@ -6,6 +6,7 @@
 mod content;
 mod entry;
 mod foreign;
+mod levels;
 mod patterns;
 mod walk;
 mod writer;

@@ -14,26 +14,16 @@ use super::{
     ArchiveError, CapturedTree, TreeRequest, TreeRoot,
     content::FileReader,
     entry::{entry, kind_of, xattrs},
+    levels::{Level, Levels},
     writer::TreeWriter,
 };
 use crate::{
-    adapters::tree::{self, Dir, Facts, Listing},
+    adapters::tree::{self, Dir, Facts},
     model::contents::EntryKind,
 };
 
 /// How often a name is looked at again when it is something else each time.
 const SWAPS: u32 = 8;
-
-/// An open directory whose names are being stored.
-struct Level {
-    dir: Dir,
-    listing: Listing,
-    next: usize,
-    /// Length of its name in the archive.
-    path: usize,
-    /// Length of its real path.
-    shown: usize,
-}
 
 /// Walks the roots of a request.
 pub(super) struct Walker<'a> {
@@ -42,7 +32,7 @@ pub(super) struct Walker<'a> {
     reader: FileReader,
     /// Inodes with further names: the first name, and how many are still to come.
     links: HashMap<(u64, u64), (Vec<u8>, u64)>,
-    levels: Vec<Level>,
+    levels: Levels,
     /// Name in the archive of what is looked at.
     path: Vec<u8>,
     /// Its real path, for messages.
@@ -67,7 +57,7 @@ impl<'a> Walker<'a> {
             writer,
             reader: FileReader::new(),
             links: HashMap::new(),
-            levels: Vec::new(),
+            levels: Levels::default(),
             path: Vec::new(),
             shown: Vec::new(),
             device: 0,
@@ -77,19 +67,19 @@ impl<'a> Walker<'a> {
     pub(super) fn run(mut self) -> Result<CapturedTree, ArchiveError> {
         for root in &self.request.roots {
             self.root(root)?;
-            while let Some(level) = self.levels.last_mut() {
+            while let Some((level, dir)) = self.levels.here() {
+                self.path.truncate(level.path);
+                self.shown.truncate(level.shown);
                 let Some((name, kind)) = level.listing.get(level.next) else {
-                    self.levels.pop();
+                    self.levels.leave().map_err(|e| self.error("going back up from", e))?;
                     continue;
                 };
                 level.next += 1;
-                self.path.truncate(level.path);
-                self.shown.truncate(level.shown);
                 join(&mut self.path, name);
                 join(&mut self.shown, name);
                 let name = name.to_vec();
                 self.writer.check_cancel()?;
-                self.name(&name, kind)?;
+                self.name(&dir, &name, kind)?;
             }
         }
         self.writer.finish()
@@ -127,23 +117,21 @@ impl<'a> Walker<'a> {
     }
 
     /// Stores a name of the current directory.
-    fn name(&mut self, name: &[u8], listed: FileType) -> Result<(), ArchiveError> {
+    fn name(&mut self, dir: &Dir, name: &[u8], listed: FileType) -> Result<(), ArchiveError> {
         if self.request.exclude.matches(&self.path) {
             return Ok(());
         }
-        let Some(level) = self.levels.pop() else { return Ok(()) };
-        let depth = self.levels.len();
         let mut kind = listed;
         let mut found = Some(Look::Swapped);
         for _ in 0..SWAPS {
             found = match kind {
-                FileType::RegularFile => self.file(Some(&level.dir), name)?,
-                FileType::Directory => self.directory(Some(&level.dir), name)?,
+                FileType::RegularFile => self.file(Some(dir), name)?,
+                FileType::Directory => self.directory(Some(dir), name)?,
                 FileType::Unknown => Some(Look::Swapped),
-                _ => self.special(&level.dir, name)?,
+                _ => self.special(dir, name)?,
             };
             let Some(Look::Swapped) = found else { break };
-            kind = match tree::facts(Some(&level.dir), name) {
+            kind = match tree::facts(Some(dir), name) {
                 Ok(facts) => facts.kind,
                 Err(e) if is_gone(&e) => {
                     found = None;
@@ -152,8 +140,6 @@ impl<'a> Walker<'a> {
                 Err(e) => return Err(self.error("looking at", e)),
             };
         }
-        // A directory that was entered stands above the one that it is in.
-        self.levels.insert(depth, level);
         match found {
             Some(Look::Done) => Ok(()),
             Some(Look::Swapped) => Err(ArchiveError::Changed { path: self.shown(), attempts: SWAPS }),
@@ -197,7 +183,7 @@ impl<'a> Walker<'a> {
         // What is in `.` has no prefix.
         let path = if self.path == b"." { 0 } else { self.path.len() };
         let shown = self.shown.len();
-        self.levels.push(Level { dir, listing, next: 0, path, shown });
+        self.levels.enter(dir, facts.identity, Level { listing, next: 0, path, shown });
         Ok(Some(Look::Done))
     }
 

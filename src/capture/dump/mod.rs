@@ -46,7 +46,7 @@ use crate::{
 
 /// What a plain dump does not hold.
 const NOT_KEPT: [&str; 3] = [
-    "roles and tablespaces: a globals artifact has them",
+    "roles and tablespaces: they are the server's (do.postgres_globals captures them)",
     "planner statistics: run ANALYZE after a restore",
     "rows of foreign tables",
 ];

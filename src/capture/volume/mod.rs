@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     adapters::{
-        docker::{Docker, DockerError, Helper, HelperLabel, Volume},
+        docker::{Access, Docker, DockerError, Helper, HelperLabel, ROOT_ENTRY, Volume},
         files,
     },
     model::{
@@ -31,8 +31,6 @@ use crate::{
     stream::{artifact::ArtifactWriter, frames::Packing},
 };
 
-/// The engine puts this before every name of a volume's tar.
-const PREFIX: &str = "volume";
 /// What the engine's own tar cannot hold (measured against Docker 20.10).
 const LOST_BY_API: &[&str] = &[
     "nanoseconds of modification times",
@@ -151,11 +149,9 @@ pub async fn capture(
 /// What was read and, where it was read through the engine, why.
 type Read = (CapturedTree, Option<String>);
 
-/// Why a volume has to be read through the engine; `None`: its mount point will do.
-fn why_engine(way: Way, volume: &Volume) -> Option<String> {
-    if way == Way::Api {
-        Some("the step asks for it".into())
-    } else if volume.driver != "local" {
+/// Why a volume has to be reached through the engine; `None`: its mount point will do.
+pub fn why_engine(volume: &Volume) -> Option<String> {
+    if volume.driver != "local" {
         Some(format!("its driver is {}", volume.driver))
     } else if !volume.is_plain_directory() {
         // Their values may hold a password (cifs).
@@ -176,7 +172,8 @@ async fn read(
 ) -> Result<Read, VolumeError> {
     let writers = live::writers(docker, request.volume, &quiesced.stopped()).await?;
     let mountpoint = PathBuf::from(&volume.mountpoint);
-    let Some(why) = why_engine(request.way, volume) else {
+    let asked = (request.way == Way::Api).then(|| "the step asks for it".to_owned());
+    let Some(why) = asked.or_else(|| why_engine(volume)) else {
         live::refuse_at(&mountpoint, request.volume, &writers)?;
         let roots = vec![TreeRoot { path: mountpoint, name: ".".into() }];
         let (exclude, may_change) = (request.exclude.clone(), request.may_change.clone());
@@ -191,7 +188,7 @@ async fn read(
     }
     sweep_helpers(docker, request.state_dir, true).await?;
     let label = HelperLabel { owner: ticket.id().to_owned(), state_dir: request.state_dir.display().to_string() };
-    let helper = docker.helper(request.volume, &label).await?;
+    let helper = docker.helper(request.volume, Access::Read, &label).await?;
     let read = through(&helper, request, &writers, cancel, events).await;
     // What the capture says comes first; a helper that stays is swept by its label.
     let removed = helper.remove().await;
@@ -230,7 +227,7 @@ async fn through(
     let (sending, stream) = helper.archive()?;
     let origin = format!("the volume {}", request.volume);
     let captured = blocking(request, cancel, events, move |artifact, cancel, events| {
-        archive::from_tar_stream(std::fs::File::from(stream), &origin, Some(PREFIX), artifact, cancel, events)
+        archive::from_tar_stream(std::fs::File::from(stream), &origin, Some(ROOT_ENTRY), artifact, cancel, events)
     });
     let captured = captured.await;
     let sent = ended(sending).await;

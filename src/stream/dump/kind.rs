@@ -13,6 +13,12 @@ pub enum Kind {
     Index(TableName),
     /// `ALTER TABLE … ADD CONSTRAINT … PRIMARY KEY` or `UNIQUE` on this table.
     Unique(TableName),
+    /// `ALTER TABLE … ADD CONSTRAINT … FOREIGN KEY`.
+    ForeignKey(ForeignKey),
+    /// `COMMENT ON CONSTRAINT`: the constraint's name and its table.
+    CommentOnConstraint(String, TableName),
+    /// It makes, fills or describes a large object.
+    LargeObject,
     /// `CREATE ROLE`.
     CreateRole(String),
     /// `ALTER ROLE`.
@@ -21,17 +27,33 @@ pub enum Kind {
     CreateTablespace { name: String, before_location: usize },
     /// Something else about a tablespace.
     AboutTablespace,
+    /// `GRANT … TO … GRANTED BY`, one role to another; the text up to the name of the role that granted it.
+    Membership { grantor: String, before_grantor: usize },
     /// Anything else.
     Other,
+}
+
+/// A foreign key as a dump adds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignKey {
+    /// The constraint.
+    pub name: String,
+    /// The table that it is on.
+    pub table: TableName,
+    /// The table that it looks into.
+    pub references: TableName,
 }
 
 /// Recognises a statement by its first words.
 pub fn of(text: &[u8]) -> Kind {
     setting(text)
         .or_else(|| index(text))
-        .or_else(|| unique(text))
+        .or_else(|| constraint(text))
+        .or_else(|| comment_on_constraint(text))
+        .or_else(|| large_object(text))
         .or_else(|| role(text))
         .or_else(|| tablespace(text))
+        .or_else(|| membership(text))
         .unwrap_or(Kind::Other)
 }
 
@@ -65,15 +87,43 @@ fn index(text: &[u8]) -> Option<Kind> {
     Some(Kind::Index(table))
 }
 
-fn unique(text: &[u8]) -> Option<Kind> {
+fn constraint(text: &[u8]) -> Option<Kind> {
     let mut tokens = Tokens(text);
     tokens.exactly(b"ALTER TABLE ")?;
     let _ = tokens.exactly(b"ONLY ");
-    let table = table(&mut tokens)?;
+    let on = table(&mut tokens)?;
     tokens.exactly(b"ADD CONSTRAINT ")?;
+    let name = tokens.name()?;
+    if tokens.exactly(b"PRIMARY KEY ").or_else(|| tokens.exactly(b"UNIQUE ")).is_some() {
+        return Some(Kind::Unique(on));
+    }
+    tokens.exactly(b"FOREIGN KEY (")?;
     tokens.name()?;
-    tokens.exactly(b"PRIMARY KEY ").or_else(|| tokens.exactly(b"UNIQUE "))?;
-    Some(Kind::Unique(table))
+    while tokens.exactly(b",").is_some() {
+        tokens.name()?;
+    }
+    tokens.exactly(b")")?;
+    tokens.exactly(b"REFERENCES ")?;
+    Some(Kind::ForeignKey(ForeignKey { name, table: on, references: table(&mut tokens)? }))
+}
+
+fn comment_on_constraint(text: &[u8]) -> Option<Kind> {
+    let mut tokens = Tokens(text);
+    tokens.exactly(b"COMMENT ON CONSTRAINT ")?;
+    let name = tokens.name()?;
+    tokens.exactly(b"ON ")?;
+    Some(Kind::CommentOnConstraint(name, table(&mut tokens)?))
+}
+
+fn large_object(text: &[u8]) -> Option<Kind> {
+    const FIRST: [&[u8]; 4] =
+        [b"SELECT pg_catalog.lo_", b"SELECT pg_catalog.lowrite(", b"ALTER LARGE OBJECT ", b"COMMENT ON LARGE OBJECT "];
+    const ON: &[u8] = b" ON LARGE OBJECT ";
+    const ABOUT: [&[u8]; 3] = [b"GRANT ", b"REVOKE ", b"SECURITY LABEL FOR "];
+    // Before the first quote nothing is a name that somebody chose.
+    let plain = text.iter().position(|b| matches!(b, b'"' | b'\'')).map_or(text, |end| &text[..end]);
+    let about = ABOUT.iter().any(|first| text.starts_with(first)) && memchr::memmem::find(plain, ON).is_some();
+    (about || FIRST.iter().any(|first| text.starts_with(first))).then_some(Kind::LargeObject)
 }
 
 fn role(text: &[u8]) -> Option<Kind> {
@@ -106,6 +156,25 @@ fn tablespace(text: &[u8]) -> Option<Kind> {
     Some(Kind::CreateTablespace { name, before_location: text.len() - tokens.0.len() })
 }
 
+fn membership(text: &[u8]) -> Option<Kind> {
+    let mut tokens = Tokens(text);
+    tokens.exactly(b"GRANT ")?;
+    tokens.name()?;
+    tokens.exactly(b"TO ")?;
+    tokens.name()?;
+    if tokens.exactly(b"WITH ").is_some() {
+        // Options are plain words; so nothing in them is quoted.
+        let end = memchr::memmem::find(tokens.0, b"GRANTED BY ")?;
+        let options = &tokens.0[..end];
+        options.iter().all(|b| b.is_ascii_uppercase() || matches!(b, b' ' | b',')).then_some(())?;
+        tokens.0 = &tokens.0[end..];
+    }
+    tokens.exactly(b"GRANTED BY ")?;
+    let before_grantor = text.len() - tokens.0.len();
+    let grantor = tokens.name()?;
+    tokens.0.is_empty().then_some(Kind::Membership { grantor, before_grantor })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,15 +196,45 @@ mod tests {
             ("CREATE INDEX CONCURRENTLY i ON public.t USING btree (a)", Kind::Other),
             ("ALTER TABLE ONLY a.t\n    ADD CONSTRAINT t_pkey PRIMARY KEY (id)", Kind::Unique(name("a", "t"))),
             ("ALTER TABLE a.t\n    ADD CONSTRAINT \"PRIMARY KEY \" UNIQUE (id)", Kind::Unique(name("a", "t"))),
-            ("ALTER TABLE ONLY a.t\n    ADD CONSTRAINT f FOREIGN KEY (id) REFERENCES a.u(id)", Kind::Other),
+            (
+                "ALTER TABLE ONLY a.t\n    ADD CONSTRAINT \"f k\" FOREIGN KEY (id, \"a, b)\") REFERENCES a.\"u (\"(id, x)",
+                Kind::ForeignKey(ForeignKey {
+                    name: "f k".into(),
+                    table: name("a", "t"),
+                    references: name("a", "u ("),
+                }),
+            ),
+            ("COMMENT ON CONSTRAINT f ON a.t IS 'x'", Kind::CommentOnConstraint("f".into(), name("a", "t"))),
+            ("COMMENT ON CONSTRAINT f ON DOMAIN a.t IS 'x'", Kind::Other),
+            ("SELECT pg_catalog.lowrite(0, '\\x00')", Kind::LargeObject),
+            ("GRANT SELECT ON LARGE OBJECT 16391 TO x", Kind::LargeObject),
+            ("GRANT SELECT(\"a ON LARGE OBJECT b\") ON TABLE public.t TO x", Kind::Other),
+            ("SECURITY LABEL FOR p ON LARGE OBJECT 7 IS 'x'", Kind::LargeObject),
+            ("SELECT pg_catalog.setval('public.s', 7, true)", Kind::Other),
             ("ALTER TABLE ONLY a.t ALTER COLUMN \"ADD CONSTRAINT x UNIQUE \" SET STATISTICS 1", Kind::Other),
             ("CREATE ROLE \"it's\"", Kind::CreateRole("it's".into())),
             ("ALTER ROLE app WITH NOSUPERUSER", Kind::AlterRole("app".into())),
             ("ALTER ROLE ALL SET x TO 'y'", Kind::AlterRole("all".into())),
             ("GRANT ALL ON TABLESPACE t TO x", Kind::AboutTablespace),
+            ("GRANT SET ON PARAMETER work_mem TO x", Kind::Other),
+            ("GRANT a TO b", Kind::Other),
             ("CREATE VIEW a AS SELECT 'CREATE INDEX i ON a.b USING '", Kind::Other),
         ] {
             assert_eq!(of(text.as_bytes()), kind, "{text}");
+        }
+        for (text, by, before) in [
+            ("GRANT a TO b GRANTED BY postgres", "postgres", "GRANT a TO b GRANTED BY "),
+            (
+                "GRANT \"GRANTED BY x\" TO \"b c\" WITH ADMIN OPTION, INHERIT FALSE GRANTED BY \"o p\"",
+                "o p",
+                "GRANT \"GRANTED BY x\" TO \"b c\" WITH ADMIN OPTION, INHERIT FALSE GRANTED BY ",
+            ),
+        ] {
+            assert_eq!(
+                of(text.as_bytes()),
+                Kind::Membership { grantor: by.into(), before_grantor: before.len() },
+                "{text}"
+            );
         }
         let text = b"CREATE TABLESPACE \"f LOCATION 's\" OWNER app LOCATION '/a'";
         let Kind::CreateTablespace { name, before_location } = of(text) else { panic!() };

@@ -46,11 +46,14 @@ pub async fn server(
          FROM {table} WHERE rolname !~ '^pg_'{hidden}"
     );
     ask(session, "pg_authid", &roles, found).await?;
+    // From PostgreSQL 16 on several roles may have granted the same.
     let members = format!(
-        "SELECT quote_ident({}) || ' in ' || quote_ident({}), to_jsonb(m) - '{{oid,roleid,member,grantor}}'::text[] \
+        "SELECT quote_ident({}) || ' in ' || quote_ident({}) || CASE WHEN count(*) OVER (PARTITION BY m.roleid, m.member) > 1 \
+         THEN ' by ' || quote_ident({}) ELSE '' END, to_jsonb(m) - '{{oid,roleid,member,grantor}}'::text[] \
          || jsonb_build_object('grantor', {}) FROM pg_auth_members m WHERE pg_get_userbyid(m.member) !~ '^pg_'",
         role("m.member", alias),
         role("m.roleid", alias),
+        role("m.grantor", alias),
         role("m.grantor", alias)
     );
     ask(session, "pg_auth_members", &members, found).await?;

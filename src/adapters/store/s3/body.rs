@@ -3,10 +3,7 @@
 use std::{
     io::{self, SeekFrom},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
@@ -18,20 +15,31 @@ use tokio::sync::mpsc;
 
 use super::{checksum::Sum, request::Pulse};
 use crate::{
-    adapters::store::work::{CHUNK, Source},
+    adapters::{
+        files::FileError,
+        store::{
+            StoreError,
+            work::{CHUNK, Source},
+        },
+    },
     model::parts::Part,
 };
 
 /// Pieces that are read ahead.
 const AHEAD: usize = 2;
 
-/// Set when what was read for sending was not what had been hashed: the file changed in between.
+/// Why the file could not be sent, where it was the file's fault: it cannot be read, or is not what had been hashed.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Differs(Arc<AtomicBool>);
+pub(super) struct Trouble(Arc<Mutex<Option<StoreError>>>);
 
-impl Differs {
-    pub(super) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+impl Trouble {
+    /// What it was, once.
+    pub(super) fn take(&self) -> Option<StoreError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn note(&self, error: StoreError) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 }
 
@@ -67,40 +75,36 @@ impl Body for PartBody {
 
 /// The body of a part whose digest is known. The last piece is handed out only when all of them had that digest, so that
 /// the server never has the whole of anything else.
-pub(super) fn of(source: &Source, part: Part, sum: Sum, pulse: &Pulse, differs: &Differs) -> ByteStream {
+pub(super) fn of(source: &Source, part: Part, sum: Sum, pulse: &Pulse, trouble: &Trouble) -> ByteStream {
     let (tell, pieces) = mpsc::channel(AHEAD);
-    let (source, differs) = (source.clone(), differs.clone());
+    let (source, trouble) = (source.clone(), trouble.clone());
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = hand_out(&source, part, sum, &differs, &tell) {
+        if let Err(error) = hand_out(&source, part, sum, &tell) {
+            trouble.note(error);
             // Nobody listens any more where the request was given up.
-            let _ = tell.blocking_send(Err(error));
+            let _ = tell.blocking_send(Err(io::Error::other("the file cannot be sent")));
         }
     });
     ByteStream::new(SdkBody::from_body_1_x(PartBody { pieces, left: part.bytes, pulse: pulse.clone() }))
 }
 
-fn hand_out(
-    source: &Source,
-    part: Part,
-    sum: Sum,
-    differs: &Differs,
-    tell: &mpsc::Sender<io::Result<Bytes>>,
-) -> io::Result<()> {
-    let mut input = source.open().map_err(io::Error::other)?;
-    input.seek(SeekFrom::Start(part.offset))?;
+fn hand_out(source: &Source, part: Part, sum: Sum, tell: &mpsc::Sender<io::Result<Bytes>>) -> Result<(), StoreError> {
+    let differs = |what: &str| StoreError::Source { path: source.path().to_owned(), what: what.to_owned() };
+    let failed = |e: io::Error| match e.kind() {
+        io::ErrorKind::UnexpectedEof => differs("it is shorter than it was"),
+        _ => FileError::new("reading", source.path(), e).into(),
+    };
+    let mut input = source.open()?;
+    input.seek(SeekFrom::Start(part.offset)).map_err(failed)?;
     let (mut sha, mut left) = (Sha256::new(), part.bytes);
     while left > 0 {
         let length = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
         let mut piece = vec![0; length];
-        if let Err(error) = input.read_exact(&mut piece) {
-            differs.0.store(error.kind() == io::ErrorKind::UnexpectedEof, Ordering::Relaxed);
-            return Err(error);
-        }
+        input.read_exact(&mut piece).map_err(failed)?;
         sha.update(&piece);
         left -= length as u64;
         if left == 0 && sha.finalize_reset().as_slice() != sum {
-            differs.0.store(true, Ordering::Relaxed);
-            return Err(io::Error::other("the file changed while it was sent"));
+            return Err(differs("its content differs"));
         }
         if tell.blocking_send(Ok(piece.into())).is_err() {
             return Ok(());

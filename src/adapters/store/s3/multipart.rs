@@ -9,7 +9,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     S3,
-    body::{self, Differs},
+    body::{self, Trouble},
     checksum::{self, Expected, Sum},
     put::{Put, Sent, described},
     request::{Act, Failed, Pulse, Said},
@@ -163,16 +163,16 @@ impl S3 {
     /// Sends one part; the server's checksum of it must be ours.
     async fn send_part(&self, put: &Put<'_>, id: &str, hashed: Hashed) -> Result<SentPart, StoreError> {
         let (act, full, sum) = (put.act("sending a part of"), self.full(put.key), checksum::encode(&hashed.sum));
-        let differs = Differs::default();
+        let trouble = Trouble::default();
         let length = i64::try_from(hashed.part.bytes).unwrap_or(i64::MAX);
         let sent = self.patiently(act, put.cancel, || async {
             let pulse = Pulse::default();
             let request = self.client.upload_part().bucket(&self.settings.bucket).key(&full).upload_id(id);
             let request = request.part_number(hashed.part.number).checksum_sha256(&sum).content_length(length);
-            let request = request.body(body::of(&put.source, hashed.part, hashed.sum, &pulse, &differs));
+            let request = request.body(body::of(&put.source, hashed.part, hashed.sum, &pulse, &trouble));
             let answer = self.ask(act, &pulse, request.send()).await;
-            if differs.is_set() {
-                return Err(Failed::of(put.source_differs("it changed while it was sent")));
+            if let Some(error) = trouble.take() {
+                return Err(Failed::of(error));
             }
             let answer = answer?;
             if let Some(said) = answer.checksum_sha256().filter(|said| *said != sum) {

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     S3, body,
-    body::Differs,
+    body::Trouble,
     checksum::{self, Expected, Sum},
     moment,
     request::{Act, Failed, Pulse, Said},
@@ -149,7 +149,7 @@ impl S3 {
     async fn put_whole(&self, put: &Put<'_>, plan: PartPlan) -> Result<Sent, StoreError> {
         let (sum, act, full) = (put.sum()?, put.act("writing"), self.full(put.key));
         let part = Part { number: 1, offset: 0, bytes: put.digest.bytes };
-        let differs = Differs::default();
+        let trouble = Trouble::default();
         let length = i64::try_from(part.bytes).unwrap_or(i64::MAX);
         let sent = self.patiently(act, put.cancel, || async {
             let pulse = Pulse::default();
@@ -158,9 +158,9 @@ impl S3 {
                 .set_if_none_match(self.condition(put.immutable))
                 .checksum_sha256(checksum::encode(&sum))
                 .content_length(length)
-                .body(body::of(&put.source, part, sum, &pulse, &differs));
+                .body(body::of(&put.source, part, sum, &pulse, &trouble));
             let answer = self.ask(act, &pulse, request.send()).await;
-            if differs.is_set() { Err(Failed::of(put.source_differs("its content differs"))) } else { answer }
+            trouble.take().map_or(answer, |error| Err(Failed::of(error)))
         });
         let said = match sent.await {
             Ok(answer) => answer.checksum_sha256,

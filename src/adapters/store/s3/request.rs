@@ -27,8 +27,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// However long each of them took.
 const LEAST_ATTEMPTS: u32 = 4;
-/// Codes of answers that another attempt may change.
-const PASSING: [&str; 12] = [
+/// Codes of a server that is not well now, or busy.
+const UNWELL: [&str; 9] = [
     "InternalError",
     "ServiceUnavailable",
     "SlowDown",
@@ -38,11 +38,9 @@ const PASSING: [&str; 12] = [
     "RequestLimitExceeded",
     "OperationAborted",
     "ConditionalRequestConflict",
-    // Bytes that changed on their way.
-    "BadDigest",
-    "XAmzContentSHA256Mismatch",
-    "IncompleteBody",
 ];
+/// Codes for bytes that changed on their way; Garage says `InvalidDigest`.
+const DAMAGED: [&str; 4] = ["BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "IncompleteBody"];
 
 /// What an answer means beyond its error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,11 +201,12 @@ impl S3 {
         let said = error.message().unwrap_or_default();
         let why = format!("{code}{}{said} (HTTP {status})", if said.is_empty() { "" } else { ": " });
         let (store, operation, key) = (self.store.clone(), act.operation, act.key.to_owned());
-        let passing = PASSING.contains(&code.as_str()) || status >= 500 && status != 501 || matches!(status, 408 | 429);
+        let unwell = UNWELL.contains(&code.as_str()) || status >= 500 && status != 501 || matches!(status, 408 | 429);
+        let passing = unwell || DAMAGED.contains(&code.as_str());
         let error = match code.as_str() {
             "NoSuchBucket" => StoreError::NoBucket { store, bucket: self.settings.bucket.clone() },
             "NoSuchKey" | "NotFound" | "NoSuchVersion" => StoreError::NotThere { store, key },
-            _ if passing && status >= 429 => StoreError::Unreachable { store, operation, key, why },
+            _ if unwell => StoreError::Unreachable { store, operation, key, why },
             _ if matches!(status, 401 | 403) => StoreError::Denied { store, operation, key, why },
             _ => StoreError::Refused { store, operation, key, why },
         };

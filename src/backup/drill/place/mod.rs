@@ -37,8 +37,8 @@ use crate::{
 pub const FLOOR: u64 = 256 << 20;
 /// What an empty server and its write-ahead log take.
 const EMPTY_SERVER: u64 = 128 << 20;
-/// How often the free space is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the free space is looked at: no disk fills the floor meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What a drill needs.
 #[derive(Debug, Clone, Default)]
@@ -115,8 +115,7 @@ impl Place {
             return Self::named(server, docker, need).await;
         }
         scratch::make(&settings.scratch_dir)?;
-        let free = files::free_space(&settings.scratch_dir)?;
-        let wanted = need.bytes.saturating_add(EMPTY_SERVER + FLOOR);
+        let (free, wanted) = (files::free_space(&settings.scratch_dir)?, wanted(need.bytes));
         if free < wanted {
             return Err(PlaceError::NoSpace { dir: settings.scratch_dir.clone(), free, need: wanted });
         }
@@ -258,6 +257,20 @@ impl Place {
             Host::Named(_) => {}
         }
     }
+}
+
+/// The free space without which nothing so large is begun.
+fn wanted(bytes: u64) -> u64 {
+    bytes.saturating_add(EMPTY_SERVER + FLOOR)
+}
+
+/// Whether the scratch directory has room for a server and what is beside it, together so large.
+///
+/// # Errors
+/// When the scratch directory cannot be made or asked.
+pub fn has_room(settings: &DrillSettings, bytes: u64) -> Result<bool, PlaceError> {
+    scratch::make(&settings.scratch_dir)?;
+    Ok(files::free_space(&settings.scratch_dir)? >= wanted(bytes))
 }
 
 const IDENTIFIER: &str = "SELECT system_identifier::text FROM pg_control_system()";

@@ -9,6 +9,7 @@ use crate::{
         docker::{Docker, DrillLabel},
         files::{self, FileError},
         lock::{Lock, LockError},
+        plant::uproot,
     },
     model::{
         failure::{Diagnose, chain},
@@ -92,7 +93,7 @@ fn label(dir: &Path) -> DrillLabel {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What cannot be removed now keeps its lock file, and is swept by the next run.
-        if !self.left && files::remove_tree(&self.dir).is_ok() {
+        if !self.left && uproot(&self.dir).is_ok() {
             let _ = files::remove_file(self.lock.path());
         }
     }
@@ -158,7 +159,7 @@ async fn clear(dir: &Path, lock: &Lock, docker: &stack::Docker) -> Result<(), Pl
                 docker.remove_drill(&id).await?;
             }
         }
-        files::remove_tree(dir)?;
+        uproot(dir).map_err(|e| FileError::new("removing", dir, e))?;
     }
     files::remove_file(lock.path())?;
     Ok(())

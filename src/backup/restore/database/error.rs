@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::BeforeError;
 use crate::{
     adapters::postgres::PostgresError,
     backup::{load::LoadError, objects::CompareError, verify::VerifyError},
@@ -36,6 +37,10 @@ pub enum DatabaseError {
     Busy { name: String, source: PostgresError },
     #[error("the thread that reads {} ended early", path.display())]
     Thread { path: PathBuf },
+    #[error("{name} was to be dumped before it is replaced, and could not be; nothing was changed")]
+    Before { name: String, source: Box<BeforeError> },
+    #[error("{error}; a verified dump of what {name} held stands in {}", dump.display())]
+    AfterDump { name: String, dump: PathBuf, error: Box<Self> },
     #[error("the restore was stopped")]
     Cancelled,
     #[error("{source}; the half-made database {name} could not be dropped: {problem}")]
@@ -71,8 +76,10 @@ impl Diagnose for DatabaseError {
             Self::Exists { .. } | Self::NothingToReplace { .. } => Class::Usage,
             Self::Older { .. } | Self::MissingRoles { .. } | Self::Thread { .. } => Class::Failed,
             Self::Differs { .. } => Class::Verification,
+            Self::Before { source, .. } => source.class(),
             Self::Cancelled => Class::Interrupted,
             Self::Leftover { source, .. } => source.class(),
+            Self::AfterDump { error, .. } => error.class(),
         }
     }
 
@@ -98,6 +105,10 @@ impl Diagnose for DatabaseError {
             Self::Leftover { name, .. } => {
                 format!("drop it by hand: DROP DATABASE {}", crate::model::contents::quoted(name))
             }
+            Self::Before { source, .. } => source.hint().unwrap_or_else(|| {
+                "--no-dump replaces it without a dump; it stays beside under another name all the same".into()
+            }),
+            Self::AfterDump { error, .. } => return error.hint(),
             Self::Differs { .. } | Self::Thread { .. } | Self::Cancelled => return None,
         })
     }

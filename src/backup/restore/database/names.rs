@@ -47,7 +47,7 @@ pub(super) async fn give(
     unfinished: &str,
 ) -> Result<Option<String>, DatabaseError> {
     let rename = |from: &str, to: &str| format!("ALTER DATABASE {} RENAME TO {}", quoted(from), quoted(to));
-    if !request.replace {
+    if request.replace.is_none() {
         session.batch("naming the database", &rename(unfinished, request.name)).await?;
         return Ok(None);
     }
