@@ -334,7 +334,7 @@ pub fn is_regular(path: &Path) -> Result<bool, FileError> {
 /// When it cannot be asked.
 pub fn regular_length(path: &Path) -> Result<Option<u64>, FileError> {
     let meta = at("asking for the length of", path, fs::symlink_metadata(path))?;
-    Ok(meta.is_file().then(|| meta.len()))
+    Ok(meta.is_file().then_some(meta.len()))
 }
 
 /// Whether a path is a directory or a regular file, which can be read; what cannot be asked may be one.

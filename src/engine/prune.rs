@@ -141,7 +141,8 @@ pub async fn prune(
     }
     for name in &policy.stores {
         if let Some(keep) = stack.stores.get(name).and_then(|store| store.keep.as_ref()) {
-            report.add(name, work.store(name, keep).await);
+            // Boxed, for what speaks to a bucket is large.
+            report.add(name, Box::pin(work.store(name, keep)).await);
         }
     }
     Ok(report)
@@ -165,7 +166,7 @@ impl Work<'_> {
         let mut held = BTreeMap::new();
         if !doomed.is_empty() {
             for name in &self.policy.stores {
-                held.extend(self.held_for(name, &doomed).await);
+                held.extend(Box::pin(self.held_for(name, &doomed)).await);
             }
         }
         if !held.is_empty() {
