@@ -170,6 +170,7 @@ fn facts(manifest: &Manifest) -> SetFacts {
         slot: manifest.run.slot,
         started: manifest.run.started,
         sealed: manifest.run.sealed,
+        millis: manifest.run.millis,
         bytes: manifest.files.iter().map(|f| f.bytes).sum(),
         rows: rows.reduce(u64::saturating_add),
         level: manifest.verification.level,

@@ -27,7 +27,7 @@ pub(super) fn part(report: &Report, part: &SeriesPart, zone: Tz, first: bool) ->
                 label: set.period.clone(),
                 value: match unit {
                     Unit::Bytes => facts.bytes,
-                    Unit::Millis => facts.millis(),
+                    Unit::Millis => facts.millis,
                 },
                 bad: set.worst == Some(Severity::Tampered),
             })

@@ -133,8 +133,10 @@ async fn carry_out(
             started,
             sealed: started,
             timezone: "UTC".into(),
+            millis: 0,
         },
         previous: None,
+        anomalies: Vec::new(),
         host: HostFacts { name: host::name(), maint: env!("CARGO_PKG_VERSION").to_owned() },
         tools,
     };
