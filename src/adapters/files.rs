@@ -337,11 +337,6 @@ pub fn regular_length(path: &Path) -> Result<Option<u64>, FileError> {
     Ok(meta.is_file().then_some(meta.len()))
 }
 
-/// Whether a path is a directory or a regular file, which can be read; what cannot be asked may be one.
-pub fn holds_data(path: &Path) -> bool {
-    fs::metadata(path).map_or(true, |meta| meta.is_dir() || meta.is_file())
-}
-
 /// Who owns a file and what others may do with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
@@ -386,31 +381,4 @@ pub fn file_system(path: &Path) -> Result<u64, FileError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unfinished_file_is_gone() {
-        let dir = tempfile::tempdir().unwrap();
-        drop(AtomicFile::create(dir.path(), "x").unwrap());
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_finished_file_is_private() {
-        let dir = tempfile::tempdir().unwrap();
-        write_atomic(&dir.path().join("x"), b"1").unwrap();
-        let meta = fs::metadata(dir.path().join("x")).unwrap();
-        assert_eq!(meta.permissions().mode() & 0o7777, 0o600);
-    }
-
-    #[test]
-    fn nothing_is_overwritten_by_a_publish() {
-        let dir = tempfile::tempdir().unwrap();
-        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
-        fs::create_dir(&a).unwrap();
-        fs::create_dir(&b).unwrap();
-        assert!(!rename_new(&a, &b).unwrap());
-        assert!(rename_new(&a, &dir.path().join("c")).unwrap());
-    }
-}
+mod tests;

@@ -8,7 +8,6 @@ use super::Audit;
 use crate::{
     adapters::{
         docker::Docker,
-        files,
         postgres::{PostgresError, Session, catalogue},
     },
     capture::archive::Patterns,
@@ -157,7 +156,12 @@ fn takes(captures: &Captures, thing: &Thing) -> Option<bool> {
 
 /// A socket, a device or what the kernel makes up holds nothing that a backup could bring back.
 fn can_be_lost(path: &Path) -> bool {
-    !VOLATILE.iter().any(|volatile| path.starts_with(volatile)) && files::holds_data(path)
+    !VOLATILE.iter().any(|volatile| path.starts_with(volatile)) && holds_data(path)
+}
+
+/// Whether a path is a directory or a regular file; what cannot be asked may be one.
+fn holds_data(path: &Path) -> bool {
+    path.is_dir() || path.is_file() || !matches!(path.try_exists(), Ok(true))
 }
 
 fn uncovered(thing: &Thing, left_out_by: Option<&JobName>) -> Finding {
