@@ -5,6 +5,7 @@
 //! sent to a store is a [`VerifiedSet`](verify::VerifiedSet), which only the verifier makes too.
 
 pub mod anomaly;
+pub mod audit;
 pub mod chain;
 pub mod copies;
 mod create_database;

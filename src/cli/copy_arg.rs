@@ -51,7 +51,7 @@ impl CopyArgs {
             let known = stack.stores.keys().cloned().collect();
             return Err(UploadError::NoStore { name: name.clone(), known }.into());
         };
-        let identities = self.identities()?;
+        let identities = identities(&self.identity)?;
         // Of a copy whose store cannot be opened nothing is known.
         let store = runtime.block_on(Store::open(settings, &stack.state_dir)).map_err(CopyError::from)?;
         let given = set.to_string_lossy().into_owned();
@@ -82,18 +82,19 @@ impl CopyArgs {
         }
         text
     }
+}
 
-    fn identities(&self) -> Result<Option<Identities>, Failure> {
-        let mut all: Option<Identities> = None;
-        for path in &self.identity {
-            let read = Identities::parse(&secret::read(&SecretSource::File(path.clone()))?, path)?;
-            all = Some(match all {
-                Some(earlier) => earlier.and(read),
-                None => read,
-            });
-        }
-        Ok(all)
+/// The keys of all these files.
+pub(super) fn identities(files: &[PathBuf]) -> Result<Option<Identities>, Failure> {
+    let mut all: Option<Identities> = None;
+    for path in files {
+        let read = Identities::parse(&secret::read(&SecretSource::File(path.clone()))?, path)?;
+        all = Some(match all {
+            Some(earlier) => earlier.and(read),
+            None => read,
+        });
     }
+    Ok(all)
 }
 
 /// By period, then by the number behind it: `202608`, `202608-2`, `202608-10`.

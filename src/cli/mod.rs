@@ -1,5 +1,6 @@
 //! One file per command. The only room that prints or exits.
 
+mod audit;
 mod backups;
 mod check;
 mod copy_arg;
@@ -61,6 +62,7 @@ Examples:
   maint run monthly-backup                do it
   maint verify backups/monthly/202608     believe nothing, read everything
   maint restore monthly --into db:copy    the newest dump of a series into a new database
+  maint audit --html audit.html           is every backup there, whole, and as it was made?
 
 Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 verification failed, 4 could not be checked,
 5 lock not obtained, 130 interrupted\n";
@@ -80,6 +82,7 @@ enum Command {
     Verify(verify::Verify),
     Upload(upload::Upload),
     Restore(Box<restore::Restore>),
+    Audit(audit::Audit),
     Generate(generate::Generate),
     #[command(hide = true, name = "__guard")]
     Guard(guard::Guard),
@@ -136,6 +139,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Verify(command) => command.run(&global),
         Command::Upload(command) => command.run(&global),
         Command::Restore(command) => command.run(&global),
+        Command::Audit(command) => command.run(&global),
         Command::Generate(command) => command.run(&global),
         Command::Guard(command) => command.run(),
     }
