@@ -117,3 +117,39 @@ fn a_directory_that_cannot_be_written_fails() {
     assert_eq!(code, 1);
     assert!(check(&report, "state directory").starts_with("failed"), "{report:#}");
 }
+
+#[test]
+fn stores_that_would_not_serve_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().display();
+    project(
+        dir.path(),
+        &format!(
+            "socket = \"/nowhere\"\nuser = \"u\"\n[store.good]\ntype = \"local\"\ndir = \"{place}\"\n\
+             [store.unmounted]\ntype = \"local\"\ndir = \"{place}/mnt\"\n\
+             [store.keyless]\ntype = \"s3\"\nbucket = \"b\"\nregion = \"eu-central-1\"\n\
+             [store.silent]\ntype = \"s3\"\nbucket = \"b\"\nendpoint = \"http://127.0.0.1:9\"\naccess_key = \"a\"\n\
+             secret_key_file = \"key\"\nretry_for = \"100ms\"\n"
+        ),
+    );
+    fs::write(dir.path().join("key"), "hunter2-secret\n").unwrap();
+    fs::set_permissions(dir.path().join("key"), fs::Permissions::from_mode(0o600)).unwrap();
+    let mut command = Command::cargo_bin("maint").unwrap();
+    command.args(["doctor", "--json", "--config"]).arg(dir.path().join("maint.toml"));
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "HOME"] {
+        command.env_remove(name);
+    }
+    let output = command.env("AWS_EC2_METADATA_DISABLED", "true").output().unwrap();
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("hunter2"), "the secret is shown");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let told = |store: &str| {
+        let checks = report["checks"].as_array().unwrap();
+        let found = checks.iter().find(|c| c["check"] == "store" && c["subject"] == store).unwrap();
+        format!("{}: {}{}", found["outcome"], found["reason"], found["found"])
+    };
+    assert!(told("good").contains("ok") && told("good").contains("can be written"), "{}", told("good"));
+    assert!(told("unmounted").starts_with("\"unknown\"") && told("unmounted").contains("No such file"), "{report:#}");
+    assert!(told("keyless").starts_with("\"failed\"") && told("keyless").contains("no keys"), "{report:#}");
+    assert!(told("silent").starts_with("\"unknown\"") && told("silent").contains("refused"), "{report:#}");
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}

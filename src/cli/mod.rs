@@ -115,10 +115,14 @@ pub fn main() -> ExitCode {
 
 /// What happens inside goes to stderr: warnings, or what `MAINT_LOG` asks for (`debug`, `maint::adapters=trace`).
 fn trace() {
-    let filter = tracing_subscriber::EnvFilter::builder()
+    let mut filter = tracing_subscriber::EnvFilter::builder()
         .with_default_directive(tracing::Level::WARN.into())
         .with_env_var("MAINT_LOG")
         .from_env_lossy();
+    // Its warnings are about every place where it looked for keys and found none; maint's own error tells of the last.
+    if let (None, Ok(quiet)) = (std::env::var_os("MAINT_LOG"), "aws_config=off".parse()) {
+        filter = filter.add_directive(quiet);
+    }
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
 }
 

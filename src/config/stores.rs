@@ -143,6 +143,10 @@ impl Reader<'_> {
         }
         let encryption = self.encryption(raw.encryption.take(), raw.kms_key.take());
         let (answer_within, retry_for) = (raw.answer_within.take(), raw.retry_for.take());
+        if raw.region.is_none() && endpoint.is_none() && raw.access_key.is_some() {
+            let mistake = self.document.at_path(&self.section, "in which region is the bucket?");
+            self.mistakes.push(mistake.help("add `region = \"eu-central-1\"`"));
+        }
         let region = raw.region.take().or_else(|| endpoint.as_ref().map(|_| "us-east-1".into()));
         S3Settings {
             bucket,

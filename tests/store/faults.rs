@@ -279,6 +279,6 @@ fn who_may_not_and_what_is_not_there_are_told_apart() {
     });
     assert!(matches!(error, StoreError::Denied { .. }), "{error:?}");
     assert!(!format!("{error:?}").contains("ffffffff"), "{error:?}");
-    let error = settle(&|settings| settings.endpoint = Some("http://127.0.0.1:9".into()));
+    let error = settle(&|settings| settings.endpoint = Some("https://127.0.0.1:9".into()));
     assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
 }

@@ -20,6 +20,8 @@ pub enum StoreError {
     Settings { store: String, problem: String },
     #[error("the secret key of the store {store}")]
     Secret { store: String, source: SecretError },
+    #[error("no keys for the store {store} were found: {why}")]
+    NoKeys { store: String, why: String },
     #[error("the store {store} has no {key}")]
     NotThere { store: String, key: String },
     #[error("the store {store} has no bucket `{bucket}`")]
@@ -53,7 +55,15 @@ pub enum StoreError {
 impl StoreError {
     /// Whether it says that the store could not be asked: nothing is known about the key then.
     pub fn could_not_ask(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Denied { .. } | Self::NoBucket { .. } | Self::Secret { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Denied { .. }
+                | Self::NoBucket { .. }
+                | Self::NoKeys { .. }
+                | Self::Secret { .. }
+                | Self::Settings { .. }
+        )
     }
 }
 
@@ -73,6 +83,9 @@ impl Diagnose for StoreError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Secret { source, .. } => source.hint(),
+            Self::NoKeys { store, .. } => Some(format!(
+                "give access_key and secret_key_file in [store.{store}], or see what the AWS tools find: aws configure list"
+            )),
             Self::NoBucket { bucket, .. } => Some(format!("make the bucket `{bucket}`, or correct it in maint.toml")),
             Self::Denied { operation, .. } => {
                 Some(format!("let these keys do it ({operation}); docs/stores.md has the permissions that maint needs"))

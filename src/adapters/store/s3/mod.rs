@@ -23,8 +23,8 @@ use aws_config::BehaviorVersion;
 use aws_sdk_s3::{
     Client,
     config::{
-        Builder, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
-        StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+        Builder, Credentials, ProvideCredentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+        SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
     },
     primitives::DateTime,
 };
@@ -72,13 +72,7 @@ impl S3 {
                 let credentials = Credentials::new(&keys.access_key, secret.reveal(), None, None, "maint.toml");
                 Builder::new().behavior_version(BehaviorVersion::latest()).credentials_provider(credentials)
             }
-            None => {
-                let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
-                if let Some(profile) = &settings.profile {
-                    loader = loader.profile_name(profile);
-                }
-                Builder::from(&loader.load().await)
-            }
+            None => Builder::from(&found_keys(config, settings, &http).await?),
         };
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_WITHIN.min(settings.answer_within)).build();
         let mut builder = builder
@@ -118,6 +112,31 @@ impl S3 {
     fn condition(&self, immutable: bool) -> Option<String> {
         (immutable && self.conditional.load(Ordering::Relaxed)).then(|| "*".to_owned())
     }
+}
+
+/// Keys and region as the AWS tools find them. Asked for at once: a store without keys is told as such, not as one that
+/// does not answer.
+async fn found_keys(
+    config: &StoreConfig,
+    settings: &S3Settings,
+    http: &SharedHttpClient,
+) -> Result<aws_config::SdkConfig, StoreError> {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
+    if let Some(profile) = &settings.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(region) = &settings.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    let found = loader.load().await;
+    let none = |why: String| StoreError::NoKeys { store: config.name.clone(), why };
+    let provider = found.credentials_provider().ok_or_else(|| none("nobody has any".into()))?;
+    provider.provide_credentials().await.map_err(|e| none(chain(&e)))?;
+    if found.region().is_none() {
+        let problem = "neither they nor the environment name a `region`".into();
+        return Err(StoreError::Settings { store: config.name.clone(), problem });
+    }
+    Ok(found)
 }
 
 fn http_client(config: &StoreConfig, settings: &S3Settings) -> Result<SharedHttpClient, StoreError> {

@@ -191,8 +191,13 @@ impl S3 {
     {
         if !matches!(error, SdkError::ServiceError(_)) {
             let failed = self.passing(act, chain(error));
-            // What was never sent will not be sent by trying again.
-            return Failed { passing: !matches!(error, SdkError::ConstructionFailure(_)), ..failed };
+            let passing = match error {
+                // What cannot be sent today cannot be sent by trying again: no keys, no region, a certificate of nobody.
+                SdkError::ConstructionFailure(_) => false,
+                SdkError::DispatchFailure(e) => e.is_io() || e.is_timeout() || e.is_user() || e.as_other().is_some(),
+                _ => true,
+            };
+            return Failed { passing, ..failed };
         }
         let status = error.raw_response().map_or(0, |answer| answer.status().as_u16());
         let code = match (error.code().unwrap_or_default(), status) {
