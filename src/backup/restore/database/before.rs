@@ -134,7 +134,6 @@ async fn carry_out(
             sealed: started,
             millis: 0,
             timezone: "UTC".into(),
-            millis: 0,
         },
         previous: None,
         anomalies: Vec::new(),
