@@ -210,6 +210,10 @@ fn a_set_of_another_place_is_no_set_here() {
 fn what_cannot_be_read_is_not_ok() {
     let project = stage(&[0], "[postgres.down]\nsocket = \"/nonexistent\"\nuser = \"u\"\n");
     assert_found(&audit(&project, 4), &["unchecked coverage server down", "could not be asked"]);
+    let page = project.at("audit.html");
+    project.maint(&["audit", "--html", &page.display().to_string()]).code(4);
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("not everything could be asked") && !page.contains("left out with a reason"), "{page}");
     edit(&set(&project, 0).join("manifest.json"), "\"version\": 1,", "\"version\": 99,");
     assert_found(&audit(&project, 4), &["unchecked content", "format version is 99"]);
     // An engine that a job needs, and that is not there.

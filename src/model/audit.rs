@@ -336,6 +336,11 @@ impl Mark {
 }
 
 impl Report {
+    /// Whether all that this host has could be asked for; if not, a short list proves nothing.
+    pub fn coverage_is_complete(&self) -> bool {
+        !self.findings.iter().any(|f| f.area == Area::Coverage && f.severity == Severity::Unchecked)
+    }
+
     /// The worst finding.
     pub fn worst(&self) -> Option<Severity> {
         self.findings.iter().map(|f| f.severity).max()

@@ -135,6 +135,8 @@ pub(super) fn facts(report: &Report, zone: Tz) -> Markup {
                 stores => format!("equal, in {}", stores.join(", ")),
             }))
             (fact("Backed up on this host", &format!("{backed} of {}", report.coverage.len()), &match unknown {
+                _ if !report.coverage_is_complete() => "not everything could be asked".to_owned(),
+                0 if report.coverage.is_empty() => "nothing was found".to_owned(),
                 0 => "the rest is left out with a reason".to_owned(),
                 n => format!("{n} that nobody knows of"),
             }))

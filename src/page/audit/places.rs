@@ -14,7 +14,9 @@ pub(super) fn coverage(report: &Report) -> Markup {
     html! {
         section {
             h2 { "What this host has, and what backs it up" }
-            @if report.coverage.is_empty() { p { "No database, volume or bind mount was found." } } @else {
+            @if !report.coverage_is_complete() { p { "Not everything could be asked: see the findings." } }
+            @else if report.coverage.is_empty() { p { "No database, volume or bind mount was found." } }
+            @if !report.coverage.is_empty() {
                 table class="list" {
                     thead { tr { th scope="col" { "What exists" } th scope="col" { "Backed up" } } }
                     tbody {
