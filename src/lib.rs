@@ -8,8 +8,9 @@
 //! | [`model`] | 0 | plain data and pure rules, no I/O |
 //! | [`adapters`] | 1 | one file per outside thing: processes, files, PostgreSQL, Docker, the ledger |
 //! | [`stream`] | 2 | bytes in motion: frames, artifact writer, contents list, dump and tar formats |
+//! | [`page`] | 2 | pages for people: one HTML shell, one style, charts as SVG |
 //! | [`capture`] | 3 | the engines that turn a source into artifacts |
-//! | [`backup`] | 4 | a set's life after capture: verify, seal, publish |
+//! | [`backup`] | 4 | a set's life after capture: verify, seal, publish, upload |
 //! | [`steps`] | 5 | one file per step kind |
 //! | [`config`] | 6 | text to validated values |
 //! | [`engine`] | 7 | plan, run, recover |
@@ -25,5 +26,6 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod model;
+pub mod page;
 pub mod steps;
 pub mod stream;

@@ -12,6 +12,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("model", 0),
     ("adapters", 1),
     ("stream", 2),
+    ("page", 2),
     ("capture", 3),
     ("backup", 4),
     ("steps", 5),

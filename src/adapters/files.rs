@@ -5,18 +5,22 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the files adapter")]
 
+mod ask;
+
 use std::{
     ffi::OsString,
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Write},
     os::{
         fd::AsFd,
-        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+        unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
 };
 
 use rustix::fs::{Advice, RenameFlags, renameat_with};
+
+pub use ask::{Owner, file_system, free_space, is_regular, owner, regular_length};
 
 use crate::model::failure::{Class, Diagnose};
 
@@ -320,55 +324,10 @@ pub fn list(dir: &Path) -> Result<Vec<OsString>, FileError> {
     at("reading the directory", dir, names)
 }
 
-/// Whether a path is a regular file itself, not a link to one.
-///
-/// # Errors
-/// When it cannot be asked.
-pub fn is_regular(path: &Path) -> Result<bool, FileError> {
-    at("asking for the type of", path, fs::symlink_metadata(path)).map(|meta| meta.is_file())
-}
-
-/// Who owns a file and what others may do with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
-    /// Numeric user.
-    pub uid: u32,
-    /// Numeric group.
-    pub gid: u32,
-    /// Permission bits.
-    pub mode: u32,
-}
-
-/// Asks for a file's owner and mode, following links.
-///
-/// # Errors
-/// When it cannot be asked.
-pub fn owner(path: &Path) -> Result<Owner, FileError> {
-    let meta = at("asking for the owner of", path, fs::metadata(path))?;
-    Ok(Owner { uid: meta.uid(), gid: meta.gid(), mode: meta.mode() })
-}
-
 /// Forgets a synced file's cached pages, so that the next read comes from the disk (posix_fadvise(2)).
 pub fn drop_cache(file: impl AsFd) {
     // Advice: where it is not taken, the read-back is weaker but not wrong.
     let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
-}
-
-/// Bytes that an unprivileged writer may still use on the file system of `path`.
-///
-/// # Errors
-/// When the file system cannot be asked.
-pub fn free_space(path: &Path) -> Result<u64, FileError> {
-    let stat = rustix::fs::statvfs(path).map_err(|e| FileError::new("asking the free space of", path, e.into()))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-/// Which file system a path is on.
-///
-/// # Errors
-/// When it cannot be asked.
-pub fn file_system(path: &Path) -> Result<u64, FileError> {
-    at("asking for the file system of", path, fs::metadata(path)).map(|meta| meta.dev())
 }
 
 #[cfg(test)]

@@ -106,6 +106,39 @@ impl Lock {
     }
 }
 
+/// A hold on a directory: many may read in it, one alone may remove it. Leaves no file, and is gone with its holder.
+#[derive(Debug)]
+pub struct Hold {
+    _dir: File,
+}
+
+impl Hold {
+    /// Keeps others from removing the directory. `None` where it is being removed just now.
+    ///
+    /// # Errors
+    /// When it cannot be opened or locked.
+    pub fn to_read(dir: &Path) -> Result<Option<Self>, FileError> {
+        Self::take(dir, FlockOperation::NonBlockingLockShared)
+    }
+
+    /// Makes sure that nobody else is in the directory. `None` where somebody is.
+    ///
+    /// # Errors
+    /// When it cannot be opened or locked.
+    pub fn to_remove(dir: &Path) -> Result<Option<Self>, FileError> {
+        Self::take(dir, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn take(dir: &Path, how: FlockOperation) -> Result<Option<Self>, FileError> {
+        let opened = File::open(dir).map_err(|e| FileError::new("opening the directory", dir, e))?;
+        match flock(&opened, how) {
+            Ok(()) => Ok(Some(Self { _dir: opened })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(FileError::new("locking", dir, errno.into())),
+        }
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // Closing the file releases the lock; the name is emptied so that nobody reads a stale holder.

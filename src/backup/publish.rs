@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::seal::Sealed;
+use super::{records, seal::Sealed};
 use crate::{
     adapters::files::{self, FileError},
     model::manifest::Manifest,
@@ -70,6 +70,10 @@ pub fn publish(sealed: Sealed, backup_dir: &Path, completeness: Completeness) ->
     files::sync_dir(staging.dir())?;
     for number in 1_u64.. {
         let name = if number == 1 { manifest.period.clone() } else { format!("{}-{number}", manifest.period) };
+        // The name of a set that was pruned is its own for ever: its records lie under it, and a store may still have it.
+        if records::dir(&parent, &name).exists() {
+            continue;
+        }
         let path = parent.join(name);
         if files::rename_new(staging.dir(), &path)? {
             return Ok(Published { path, manifest, manifest_sha256, bytes });

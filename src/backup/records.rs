@@ -241,6 +241,22 @@ pub fn names(series_dir: &Path) -> Result<Vec<String>, FileError> {
     Ok(names.map(|name| name.to_string_lossy().into_owned()).collect())
 }
 
+/// The files of a set's records as they lie there: signatures first, so that whoever copies them one by one never has a
+/// record without its own. Blocking.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn raw(series_dir: &Path, set: &str) -> Result<Vec<(String, Vec<u8>)>, FileError> {
+    let dir = dir(series_dir, set);
+    if !dir.is_dir() {
+        return Ok(Vec::new());
+    }
+    let names = files::list(&dir)?.into_iter().map(|name| name.to_string_lossy().into_owned());
+    let mut names: Vec<_> = names.filter(|name| !name.starts_with('.')).collect();
+    names.sort_by_key(|name| !name.ends_with(SIGNATURE_SUFFIX));
+    names.into_iter().map(|name| Ok((name.clone(), files::read_limited(&dir.join(&name), MAX_RECORD_BYTES)?))).collect()
+}
+
 /// Everything that is recorded under a set's name. Blocking.
 ///
 /// # Errors
@@ -262,8 +278,9 @@ pub fn read(series_dir: &Path, set: &str, trust: Option<&Trust>) -> Result<Found
             }
         }
     }
-    let names: BTreeSet<String> =
-        files::list(&dir)?.into_iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    // What begins with a dot is what a killed maint had not ended to write: it says nothing.
+    let names = files::list(&dir)?.into_iter().map(|name| name.to_string_lossy().into_owned());
+    let names: BTreeSet<String> = names.filter(|name| !name.starts_with('.')).collect();
     let mut wrong = |name: &str, problem: String, unknown: bool| {
         found.problems.push(RecordProblem { path: dir.join(name), problem, unknown });
     };

@@ -10,6 +10,7 @@ use crate::{
         signature::{SignError, Signer},
     },
     model::{
+        anomaly::Anomaly,
         failure::{Class, Diagnose},
         ids::{JobName, SeriesName},
         manifest::{
@@ -40,6 +41,8 @@ pub struct SetFacts {
     pub host: HostFacts,
     /// Programs that took part.
     pub tools: BTreeMap<String, String>,
+    /// What is unusual about the set.
+    pub anomalies: Vec<Anomaly>,
 }
 
 /// A verified set with its manifest, ready to be published. Only [`seal`] makes one.
@@ -113,6 +116,7 @@ pub fn seal(verified: Verified, facts: SetFacts, signer: Option<&Signer>) -> Res
         artifacts,
         files,
         verification,
+        anomalies: facts.anomalies,
     };
     let restore = restore_md::render(&manifest, signer.is_some());
     manifest.files.push(write_text(&dir, RESTORE_FILE, &restore)?);

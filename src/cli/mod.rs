@@ -1,7 +1,9 @@
 //! One file per command. The only room that prints or exits.
 
+mod audit;
 mod backups;
 mod check;
+mod copy_arg;
 mod demo;
 mod doctor;
 mod exit;
@@ -11,12 +13,14 @@ mod guard;
 mod jobs;
 mod output;
 mod plan;
+mod prune;
 mod recover;
 mod render;
 mod restore;
 mod run;
 mod runs;
 mod set_arg;
+mod upload;
 mod verify;
 
 use std::{
@@ -58,6 +62,7 @@ Examples:
   maint run monthly-backup                do it
   maint verify backups/monthly/202608     believe nothing, read everything
   maint restore monthly --into db:copy    the newest dump of a series into a new database
+  maint audit --html audit.html           is every backup there, whole, and as it was made?
 
 Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 verification failed, 4 could not be checked,
 5 lock not obtained, 130 interrupted\n";
@@ -73,8 +78,11 @@ enum Command {
     Recover(recover::Recover),
     Runs(runs::Runs),
     Backups(backups::Backups),
+    Prune(prune::Prune),
     Verify(verify::Verify),
-    Restore(restore::Restore),
+    Upload(upload::Upload),
+    Restore(Box<restore::Restore>),
+    Audit(audit::Audit),
     Generate(generate::Generate),
     #[command(hide = true, name = "__guard")]
     Guard(guard::Guard),
@@ -131,8 +139,11 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Recover(command) => command.run(&global),
         Command::Runs(command) => command.run(&global),
         Command::Backups(command) => command.run(&global),
+        Command::Prune(command) => command.run(&global),
         Command::Verify(command) => command.run(&global),
+        Command::Upload(command) => command.run(&global),
         Command::Restore(command) => command.run(&global),
+        Command::Audit(command) => command.run(&global),
         Command::Generate(command) => command.run(&global),
         Command::Guard(command) => command.run(),
     }

@@ -16,10 +16,14 @@ use std::{
 };
 
 use clap::Args;
-use target::{Goes, Target, Task};
+use target::{Goes, Target, Task, Wish};
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Failure, Global, output, set_arg};
+use super::{
+    Exit, Failure, Global,
+    copy_arg::{Copy, CopyArgs},
+    output, set_arg,
+};
 use crate::{
     adapters::{files::FileError, signature::Trust},
     backup::{
@@ -28,7 +32,13 @@ use crate::{
     },
     config,
     engine::signal,
-    model::{drill::Drill, event::StepEvents, ids::StepId, manifest::Manifest},
+    model::{
+        drill::Drill,
+        event::StepEvents,
+        ids::StepId,
+        manifest::{Manifest, Source},
+        shell,
+    },
 };
 
 /// Restores a set, a database, an archive, single files or the rows of single tables
@@ -47,6 +57,7 @@ Examples:
 The whole set, also to another server; {} is each database's or volume's own name:
   maint restore monthly --into db:{}_copy --into dir:/srv/back --into volume:{}_2 --with-roles
   maint restore /mnt/usb/202608 --into db:{} --into dir:/srv/back --host db2 --user postgres
+  maint restore monthly --store offsite --identity key.txt --item config --into dir:/srv/etc     from a copy
 
 Nothing that is there is overwritten. It works on any host, with a configuration or without one.
 Exit codes: 0 restored, 1 failed, 2 the target is taken, 3 the set is not what was captured, 130 interrupted")]
@@ -93,12 +104,18 @@ pub struct Restore {
     #[arg(long)]
     untrusted: bool,
     #[command(flatten)]
+    copy: CopyArgs,
+    #[command(flatten)]
     server: server::ServerArgs,
 }
 
 /// What the parts of the command share.
 struct Work<'a> {
     set: PathBuf,
+    /// How it is called in what is shown; of a copy its place in the store.
+    shown: PathBuf,
+    /// How one says it to `maint restore`.
+    again: String,
     manifest: &'a Manifest,
     /// The newest drill of the set.
     drill: Option<Drill>,
@@ -135,17 +152,29 @@ fn millis(since: Instant) -> u64 {
 impl Restore {
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
         self.check()?;
-        let set = set_arg::find(&self.set, global)?;
-        let manifest = self.believed(&set, global)?;
         let runtime = super::runtime()?;
+        let copy = self.copy.find(&self.set, &runtime, global)?;
         let cancel = CancellationToken::new();
         let _signals = signal::cancel_on_signals(&runtime, &cancel)?;
         let progress = output::progress(self.json);
         let step: StepId = "restore".parse().map_err(|e| Failure::other(format!("{e}")))?;
         let events = StepEvents::new(progress.sink(), step);
-        let drill = newest_drill(&set, &manifest);
+        let wanted = |manifest: &Manifest, file: &str| self.wants(manifest, file);
+        let fetched = copy.as_ref().map(|copy| copy.fetch(&wanted, &runtime, &cancel, &events)).transpose();
+        let fetched = fetched.inspect_err(|_| progress.finish())?;
+        let set = match &fetched {
+            Some(fetched) => fetched.dir().to_owned(),
+            None => set_arg::find(&self.set, global)?,
+        };
+        let manifest = self.believed(&set, global)?;
+        let drill = newest_drill(&copy.as_ref().map_or_else(|| set.clone(), Copy::primary), &manifest);
+        let shown = copy.as_ref().map_or_else(|| set.clone(), |copy| PathBuf::from(copy.shown()));
+        let again = match &copy {
+            Some(copy) => format!("{} {}", copy.named(), self.copy.again()),
+            None => shell::word(&set.display().to_string()),
+        };
         let (manifest, cancel, events) = (&manifest, &cancel, &events);
-        let work = Work { set, manifest, drill, only_plan: self.plan, cancel, events, global };
+        let work = Work { set, shown, again, manifest, drill, only_plan: self.plan, cancel, events, global };
         let ended = runtime.block_on(set::carry_out(&self, &work));
         progress.finish();
         let ended = ended?;
@@ -153,6 +182,28 @@ impl Restore {
         match ended.failure {
             Some(failure) => Err(failure),
             None => Ok(Exit::Ok),
+        }
+    }
+
+    /// Whether a file of a copy is fetched: those of the items that are restored, and for a database the roles. Only to plan,
+    /// contents lists are enough.
+    fn wants(&self, manifest: &Manifest, file: &str) -> bool {
+        // What cannot be assigned is told when the set is at hand; nothing is fetched for it.
+        let tasks = target::assign(self.wish(), manifest).unwrap_or_default();
+        let database = tasks.iter().any(|task| matches!(task.goes, Goes::Database { .. }));
+        let roles = manifest.artifacts.iter().filter(|a| database && matches!(a.source, Source::PostgresServer(_)));
+        tasks.iter().map(|task| task.artifact).chain(roles).any(|artifact| {
+            let packed = artifact.packed.file == file && !self.plan;
+            packed || artifact.contents.file == file || artifact.companions.iter().any(|c| c.file == file)
+        })
+    }
+
+    fn wish(&self) -> Wish<'_> {
+        Wish {
+            into: &self.into,
+            item: self.item.as_deref(),
+            tables: !self.table.is_empty(),
+            paths: !self.path.is_empty(),
         }
     }
 

@@ -3,10 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use super::{Failure, Global};
-use crate::{backup::sets, config, model::manifest::MANIFEST_FILE};
+use crate::{adapters::lock::Hold, backup::sets, config, model::manifest::MANIFEST_FILE};
 
-/// A directory with a manifest is meant as it is; anything else is looked up in the configured backup directory.
+/// A directory with a manifest is meant as it is; anything else is looked up in the configured backup directory. Until this
+/// process ends, no pruning takes the set away: a restore may go on for hours.
 pub(super) fn find(given: &Path, global: &Global) -> Result<PathBuf, Failure> {
+    let found = look_up(given, global)?;
+    match Hold::to_read(&found) {
+        Ok(Some(hold)) => std::mem::forget(hold),
+        Ok(None) => return Err(Failure::usage(format!("{} is being pruned", found.display()), "see: maint backups")),
+        // Where nothing can be locked nothing is pruned either, e.g. on a read-only medium; and what is no directory at all
+        // is told by whoever reads it.
+        Err(_) => {}
+    }
+    Ok(found)
+}
+
+fn look_up(given: &Path, global: &Global) -> Result<PathBuf, Failure> {
     if given.join(MANIFEST_FILE).exists() || given.is_absolute() {
         return Ok(given.to_owned());
     }

@@ -5,12 +5,18 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Failure, Global, output, set_arg};
+use super::{
+    Exit, Failure, Global,
+    copy_arg::{Copy, CopyArgs},
+    output, set_arg,
+};
 use crate::{
+    adapters::signature::{Signer, Trust},
     backup::{
         drill::{self, DrillRequest, Ground, place},
+        fetch::{self, FetchError, Fetched},
         records,
-        verify::{self, SetReport},
+        verify::{self, Finding, SetReport},
     },
     engine::signal,
     model::{
@@ -33,9 +39,12 @@ Examples:
   maint verify /mnt/usb/202608             any directory with a set; needs no configuration
   maint verify --level checksum monthly    digests alone, nothing decoded
   maint verify --level drill monthly       also restored into a throwaway PostgreSQL, and compared
+  maint verify --store offsite monthly     the newest copy in a store: fetched, and verified
+  maint verify --store offsite --identity key.txt monthly/202608    an encrypted one
   maint verify --trust ops.pub monthly     signed by one of these keys (allowed_signers of ssh-keygen)
 
-Where a trust anchor is given or configured, a set that is not signed by one of its keys is not as it should be; without
+Without --identity, what lies in the store of an encrypted copy is read and compared with what was sent; what it holds is
+then not checked (exit code 4). Where a trust anchor is given or configured, a set that is not signed by one of its keys is not as it should be; without
 one, who made a set is not checked, and the report says so. A drill that succeeds is recorded beside the set, in .records/ of its series. Without a configuration it uses this
 host's PostgreSQL.
 
@@ -53,6 +62,8 @@ pub struct Verify {
     /// Believe the keys in this allowed_signers file; default: that of [sign] in the configuration
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
+    #[command(flatten)]
+    copy: CopyArgs,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -70,62 +81,136 @@ enum LevelArg {
 
 impl Verify {
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
-        let dir = set_arg::find(&self.set, global)?;
         let level = match self.level {
             LevelArg::Checksum => Level::Checksum,
             LevelArg::Structure => Level::Structure,
             LevelArg::Drill => Level::Drill,
         };
+        let runtime = super::runtime()?;
+        let copy = self.copy.find(&self.set, &runtime, global)?;
+        let dir = if copy.is_some() { PathBuf::new() } else { set_arg::find(&self.set, global)? };
         let trust = super::trust(self.trust.as_deref(), global)?;
         // Before a drill's hours, not after them.
         let signer = if level == Level::Drill { super::signer(global)? } else { None };
         let ground = if level == Level::Drill { Some(super::ground(global, self.allow_unisolated)?) } else { None };
-        let runtime = super::runtime()?;
         let cancel = CancellationToken::new();
         let _signals = signal::cancel_on_signals(&runtime, &cancel)?;
         let progress = output::progress(self.json);
-        let events = StepEvents::new(progress.sink(), step_id()?);
-        let report = verify::set(&dir, level, trust.as_ref(), &cancel, &events);
-        let mut report = report.inspect_err(|_| progress.finish())?;
-        let drilled = match &ground {
-            Some(ground) if report.findings.is_empty() => {
-                let request = DrillRequest {
-                    dir: &dir,
-                    artifacts: &report.manifest.artifacts,
-                    settings: &ground.settings,
-                    docker: &ground.docker,
-                    servers: &ground.servers,
-                };
-                Some(runtime.block_on(async {
-                    sweep(ground).await;
-                    drill::run(request, &cancel, &events).await
-                }))
-            }
-            _ => None,
+        let work = Work { level, trust, signer, ground, runtime, cancel };
+        let done = match copy {
+            Some(copy) => self.copy(&copy, &work, &progress),
+            None => self.set(&dir, &dir.display().to_string(), None, &work, &progress),
         };
         progress.finish();
-        if let Some(drilled) = drilled {
+        done
+    }
+
+    /// A copy: fetched into a scratch directory that goes with it, and verified there as any set.
+    fn copy(&self, copy: &Copy, work: &Work, progress: &output::Progress) -> Result<Exit, Failure> {
+        let events = StepEvents::new(progress.sink(), step_id()?);
+        let fetched = match work.runtime.block_on(fetch::fetch(copy.request(), &|_, _| true, &work.cancel, &events)) {
+            Ok(fetched) => fetched,
+            Err(FetchError::Closed { .. }) => return self.closed(copy, work, progress),
+            Err(error) => return Err(error.into()),
+        };
+        self.set(fetched.dir(), &copy.shown(), Some((copy, &fetched)), work, progress)
+    }
+
+    /// An encrypted copy that cannot be opened here: whether it is as it was sent, and no more.
+    fn closed(&self, copy: &Copy, work: &Work, progress: &output::Progress) -> Result<Exit, Failure> {
+        let events = StepEvents::new(progress.sink(), step_id()?);
+        let compared = work.runtime.block_on(fetch::compare_closed(copy.request(), &work.cancel, &events));
+        progress.finish();
+        let (bytes, findings) = compared?;
+        if self.json {
+            let report =
+                serde_json::json!({ "copy": copy.shown(), "opened": false, "bytes": bytes, "findings": findings });
+            println!("{report:#}");
+        } else {
+            println!("{}: reading what lies there", copy.shown());
+            print_findings(&findings);
+        }
+        if findings.iter().any(|f| !f.unknown) {
+            if !self.json {
+                println!("{}: {}", output::bad("NOT verified"), count(findings.len() as u64, "finding"));
+            }
+            return Ok(Exit::Verification);
+        }
+        if !self.json {
+            let verdict = if findings.is_empty() { "it is as it was sent" } else { "not all of it could be read" };
+            println!(
+                "{}: {}; {verdict}, but what it holds was not checked",
+                output::warn("not verified"),
+                ByteSize(bytes)
+            );
+            println!("hint: it is encrypted; name the file with the secret key: --identity FILE");
+        }
+        Ok(Exit::Unverifiable)
+    }
+
+    fn set(
+        &self,
+        dir: &Path,
+        shown: &str,
+        copy: Option<(&Copy, &Fetched)>,
+        work: &Work,
+        progress: &output::Progress,
+    ) -> Result<Exit, Failure> {
+        let events = StepEvents::new(progress.sink(), step_id()?);
+        let mut report = verify::set(dir, work.level, work.trust.as_ref(), &work.cancel, &events)?;
+        if let Some((_, fetched)) = copy {
+            fetched.add_findings(&mut report);
+        }
+        if let Some(ground) = work.ground.as_ref().filter(|_| report.findings.is_empty()) {
+            let request = DrillRequest {
+                dir,
+                artifacts: &report.manifest.artifacts,
+                settings: &ground.settings,
+                docker: &ground.docker,
+                servers: &ground.servers,
+            };
+            let drilled = work.runtime.block_on(async {
+                sweep(ground).await;
+                drill::run(request, &work.cancel, &events).await
+            });
             report.add_drill(drilled)?;
         }
-        let record = match &report.drill {
-            Some(drill) => {
-                let (series_dir, set) = records::place(&dir)?;
-                let body = records::drilled(report.evidence(), drill.clone());
-                let record = records::make(&report.manifest.series, &set, &report.manifest_sha256, body);
-                Some(records::put(&series_dir, &record, signer.as_ref())?)
-            }
-            None => None,
-        };
+        progress.finish();
+        let record = record(&copy.map_or(dir.to_owned(), |(copy, _)| copy.primary()), &report, work.signer.as_ref())?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report).map_err(|e| Failure::other(e.to_string()))?);
         } else {
-            print(&dir, &report, level);
-            if let Some(record) = record {
-                println!("recorded: {}", record.display());
+            print(shown, &report, work.level);
+            match record {
+                Some(record) => println!("recorded: {}", record.display()),
+                None if report.drill.is_some() => println!("not recorded: the set is not in the backup directory"),
+                None => {}
             }
         }
         Ok(report.class().map_or(Exit::Ok, Exit::from))
     }
+}
+
+/// What a verification is done with.
+struct Work {
+    level: Level,
+    trust: Option<Trust>,
+    signer: Option<Signer>,
+    ground: Option<Ground>,
+    runtime: tokio::runtime::Runtime,
+    cancel: CancellationToken,
+}
+
+/// Records a drill beside the set; that of a copy beside the set that it is a copy of, where that is there.
+fn record(set: &Path, report: &SetReport, signer: Option<&Signer>) -> Result<Option<PathBuf>, Failure> {
+    let Some(drill) = report.drill.clone() else { return Ok(None) };
+    if verify::open(set).is_ok_and(|sealed| sealed.sha256 != report.manifest_sha256) || !set.is_dir() {
+        return Ok(None);
+    }
+    let (series_dir, name) = records::place(set)?;
+    let body = records::drilled(report.evidence(), drill);
+    let record = records::make(&report.manifest.series, &name, &report.manifest_sha256, body);
+    Ok(Some(records::put(&series_dir, &record, signer)?))
 }
 
 /// Removes what drills left that were killed; one that cannot be removed now is no reason not to drill.
@@ -144,8 +229,15 @@ fn step_id() -> Result<StepId, Failure> {
     "verify".parse().map_err(|e: crate::model::ids::NameError| Failure::other(e.to_string()))
 }
 
-fn print(dir: &Path, report: &SetReport, level: Level) {
-    println!("{}: verifying to the level \"{level}\"", dir.display());
+fn print_findings(findings: &[Finding]) {
+    for finding in findings {
+        let mark = if finding.unknown { output::warn("?") } else { output::bad("✗") };
+        println!("  {mark} {}: {}", finding.file, finding.problem);
+    }
+}
+
+fn print(shown: &str, report: &SetReport, level: Level) {
+    println!("{shown}: verifying to the level \"{level}\"");
     for checked in &report.checked {
         let (first, more) = checked.checks.split_first().map_or(("", [].as_slice()), |(f, m)| (f.as_str(), m));
         println!("  {} {:<34} {}", output::good("✓"), checked.file, output::faint(first));
@@ -159,10 +251,7 @@ fn print(dir: &Path, report: &SetReport, level: Level) {
     if let Some(drill) = &report.drill {
         print_drill(drill);
     }
-    for finding in &report.findings {
-        let mark = if finding.unknown { output::warn("?") } else { output::bad("✗") };
-        println!("  {mark} {}: {}", finding.file, finding.problem);
-    }
+    print_findings(&report.findings);
     let bytes = ByteSize(report.checked.iter().map(|c| c.bytes).sum());
     let took = Elapsed(std::time::Duration::from_millis(report.millis));
     let files = count(report.checked.len() as u64, "file");

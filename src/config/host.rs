@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    coverage,
     diagnostic::Mistake,
     document::{Document, nearest, place},
     secrets,
@@ -52,6 +53,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         docker: Docker { host: docker_host },
         drill,
         stores,
+        audit: coverage::resolve(document, raw.audit.unwrap_or_default(), raw.coverage.unwrap_or_default(), mistakes),
         sign: raw.sign.map(|section| sign(document, &root, section, mistakes)).unwrap_or_default(),
     }
 }

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use super::{
     diagnostic::Mistake,
-    document::{Document, place},
+    document::{Document, nearest, place},
     host,
     job::{BackupPolicy, Job, JobStep},
-    shape::{JobFile, StepSection},
+    keep,
+    shape::{BackupSection, JobFile, StepSection},
 };
 use crate::{
     model::{
@@ -41,12 +42,8 @@ pub(super) fn resolve(document: &Document, name: JobName, stack: &Stack, mistake
         }
     }
     check_steps(document, &raw, stack, mistakes);
-    let backup = raw.backup.map(|b| BackupPolicy {
-        series: b.series,
-        period: b.period,
-        verify: b.verify.unwrap_or(Level::Structure),
-        if_unverifiable: b.if_unverifiable.unwrap_or_default(),
-    });
+    check_stores(document, &raw, stack, mistakes);
+    let backup = raw.backup.map(|b| backup(document, b, mistakes));
     let steps = raw.step.into_iter().map(|s| JobStep {
         id: s.id,
         timeout: s.timeout.map(|t| t.0),
@@ -66,6 +63,27 @@ pub(super) fn resolve(document: &Document, name: JobName, stack: &Stack, mistake
         backup,
         steps: steps.collect(),
     })
+}
+
+fn backup(document: &Document, raw: BackupSection, mistakes: &mut Vec<Mistake>) -> BackupPolicy {
+    let verify = raw.verify.unwrap_or(Level::Structure);
+    let place = place!["backup", "keep"];
+    let keep = keep::resolve(document, &place, raw.keep, mistakes);
+    if keep.is_some() && verify < Level::Structure {
+        let message = format!(
+            "retention counts only sets that were verified to \"{}\", and this job makes none",
+            Level::Structure
+        );
+        mistakes.push(document.at_path(&place, message).help("set verify = \"structure\" or \"drill\""));
+    }
+    BackupPolicy {
+        series: raw.series,
+        period: raw.period,
+        verify,
+        if_unverifiable: raw.if_unverifiable.unwrap_or_default(),
+        stores: raw.stores,
+        keep,
+    }
 }
 
 fn check_steps(document: &Document, raw: &JobFile, stack: &Stack, mistakes: &mut Vec<Mistake>) {
@@ -94,6 +112,24 @@ fn check_steps(document: &Document, raw: &JobFile, stack: &Stack, mistakes: &mut
             document
                 .at_path(&place!["backup"], "no step of this job captures anything, so there is nothing to back up"),
         );
+    }
+}
+
+/// Stores that are not there, or stand twice.
+fn check_stores(document: &Document, raw: &JobFile, stack: &Stack, mistakes: &mut Vec<Mistake>) {
+    let Some(backup) = &raw.backup else { return };
+    for (i, name) in backup.stores.iter().enumerate() {
+        let here = |message: String| document.at_path(&place!["backup", "stores", i], message);
+        if !stack.stores.contains_key(name) {
+            let mistake = here(format!("there is no store `{name}`: maint.toml has no [store.{name}]"));
+            mistakes.push(match nearest(name, stack.stores.keys().map(String::as_str)) {
+                Some(near) => mistake.help(format!("did you mean `{near}`?")),
+                None => mistake.help(format!("add [store.{name}] to maint.toml")),
+            });
+        }
+        if backup.stores[..i].contains(name) {
+            mistakes.push(here(format!("the store `{name}` stands twice; keep one")));
+        }
     }
 }
 

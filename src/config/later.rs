@@ -8,7 +8,7 @@ const HOST: &[&str] =
 /// Top-level keys of a job.
 const JOB: &[&str] = &["catch_up", "mode", "severity"];
 /// Keys of `[backup]`.
-const BACKUP: &[&str] = &["stores", "keep", "encrypt_to", "sign"];
+const BACKUP: &[&str] = &["encrypt_to", "sign"];
 
 /// What to say about a mistake that is a later version's key.
 pub(super) fn named(path: &[Segment], message: &str) -> Option<String> {

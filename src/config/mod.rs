@@ -4,11 +4,13 @@
 //! [`document`](self) gives every value its place in the text, `shape` is what the files may say, `host` and `jobs`
 //! turn that into what the engine knows, `later` names what a later version will bring.
 
+mod coverage;
 mod diagnostic;
 mod document;
 mod host;
 pub mod job;
 mod jobs;
+mod keep;
 mod later;
 mod load;
 mod secrets;

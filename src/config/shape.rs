@@ -58,6 +58,10 @@ pub struct HostFile {
     pub docker: Option<DockerSection>,
     /// Where and how sets are restored to try them.
     pub drill: Option<DrillSection>,
+    /// What an audit goes by.
+    pub audit: Option<AuditSection>,
+    /// What no job needs to back up.
+    pub coverage: Option<CoverageSection>,
     /// Where copies of sets lie, by name.
     #[serde(default)]
     pub store: BTreeMap<String, StoreSection>,
@@ -154,6 +158,8 @@ pub struct StoreSection {
     /// age recipients (`age1…`) whom the copies are encrypted to. Default: they are not encrypted.
     #[serde(default)]
     pub encrypt_to: Vec<String>,
+    /// Which copies of each series are kept there; the others are pruned after a run that went well. Default: all.
+    pub keep: Option<KeepSection>,
     /// `local`: the directory, which must be there.
     pub dir: Option<PathBuf>,
     /// `local`: refuse to write where nothing is mounted at `dir`. Default: `false`.
@@ -253,6 +259,32 @@ pub struct BackupSection {
     pub verify: Option<Level>,
     /// What becomes of a set whose drill could not run. Default: `"fail"`.
     pub if_unverifiable: Option<IfUnverifiable>,
+    /// The stores that get a copy of every set, each a `[store.NAME]` of `maint.toml`. Earlier sets of the series that lack
+    /// one get theirs too.
+    #[serde(default)]
+    pub stores: Vec<String>,
+    /// Which sets of the series are kept in `backup_dir`; the others are pruned after a run that went well. Default: all.
+    pub keep: Option<KeepSection>,
+}
+
+/// `keep = { monthly = 12, yearly = 3 }`: which sets are kept. A set that any of these keeps stays, as do pinned sets and
+/// always the newest one. Days, weeks, months and years are the job's, by a set's slot or else its start; only those that
+/// have a verified set are counted, and of each the newest set stays.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeepSection {
+    /// The newest so many sets.
+    pub last: Option<u32>,
+    /// One set of each of the newest so many days.
+    pub daily: Option<u32>,
+    /// One set of each of the newest so many ISO weeks.
+    pub weekly: Option<u32>,
+    /// One set of each of the newest so many months.
+    pub monthly: Option<u32>,
+    /// One set of each of the newest so many years.
+    pub yearly: Option<u32>,
+    /// Every set that is younger than the newest one by no more than this, e.g. `30d`.
+    pub within: Option<Span>,
 }
 
 /// `[[step]]`: one step.
@@ -268,4 +300,36 @@ pub struct StepSection {
     /// What it does: `do.<kind> = { … }`.
     #[serde(rename = "do")]
     pub step: Step,
+}
+
+/// `[audit]`: what an audit goes by.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuditSection {
+    /// How old the newest drill of a series may be before the audit finds fault. Default: `92d`.
+    pub drill_within: Option<Span>,
+}
+
+/// `[coverage]`: what exists on this host and needs no backup. Whatever else no backup job names is a finding of
+/// `maint audit`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CoverageSection {
+    /// What is left out, e.g. `{ volume = "cache", reason = "filled again by itself" }`.
+    #[serde(default)]
+    pub exclude: Vec<ExclusionSection>,
+}
+
+/// `[[coverage.exclude]]`: one of `database`, `volume` and `path` by name or glob pattern, and why.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExclusionSection {
+    /// Databases: `server/database`, the server as a `[postgres.NAME]` is called.
+    pub database: Option<String>,
+    /// Docker volumes.
+    pub volume: Option<String>,
+    /// Bind mounts at or below this absolute path.
+    pub path: Option<String>,
+    /// Why it needs no backup; reports show it.
+    pub reason: String,
 }

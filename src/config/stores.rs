@@ -10,10 +10,16 @@ use super::{
     diagnostic::Mistake,
     document::{Document, Segment, place},
     host::tidy,
-    secrets,
+    keep, secrets,
     shape::{StoreSection, StoreType},
 };
-use crate::model::store::{Place, S3Keys, S3Settings, ServerEncryption, StoreConfig, Stores, key_problem};
+use crate::{
+    model::{
+        failure::Diagnose,
+        store::{Place, S3Keys, S3Settings, ServerEncryption, StoreConfig, Stores, key_problem},
+    },
+    stream::encrypt::Recipients,
+};
 
 const PARTS_IN_FLIGHT: u8 = 4;
 const MOST_IN_FLIGHT: u8 = 16;
@@ -62,18 +68,19 @@ impl Reader<'_> {
             self.wrong("prefix", format!("`{prefix}` cannot be a prefix: {problem}"));
         }
         for recipient in &raw.encrypt_to {
-            if !recipient.starts_with("age1") {
-                let message = format!("`{recipient}` is not an age recipient; expected `age1…`");
-                self.wrong("encrypt_to", message).help = Some("make one with: age-keygen".into());
+            if let Err(error) = Recipients::parse(std::slice::from_ref(recipient)) {
+                self.wrong("encrypt_to", error.to_string()).help = error.hint();
             }
         }
         let encrypt_to = std::mem::take(&mut raw.encrypt_to);
+        let at = [self.section.as_slice(), &[Segment::Key("keep".to_owned())]].concat();
+        let keep = keep::resolve(self.document, &at, raw.keep.take(), self.mistakes);
         self.foreign(&raw);
         let place = match raw.kind {
             StoreType::Local => self.local(raw),
             StoreType::S3 => Place::S3(Box::new(self.bucket(raw, encrypt_to.is_empty()))),
         };
-        StoreConfig { name, place, prefix, encrypt_to }
+        StoreConfig { name, place, prefix, encrypt_to, keep }
     }
 
     /// Keys of the other type of store.

@@ -1,9 +1,10 @@
 //! Plan, run, recover: what turns a job into a run.
 //!
 //! [`plan`] is pure: its display is the dry run. [`run`] takes the locks, carries the plan out step by step, and in a
-//! backup job goes on with verify, seal and publish. [`recover`] puts right what a dead run left.
+//! backup job goes on with verify, seal and publish, and [`prune`]s. [`recover`] puts right what a dead run left.
 
 pub mod plan;
+pub mod prune;
 pub mod recover;
 pub mod run;
 pub mod signal;

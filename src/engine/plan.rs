@@ -1,16 +1,20 @@
 //! What a run would do. Pure: no I/O, no clock; its display is the dry run.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use chrono::{DateTime, Utc};
 
 use crate::{
     backup::publish::Completeness,
-    config::{IfUnverifiable, Job, JobStep},
+    config::{BackupPolicy, IfUnverifiable, Job, JobStep},
     model::{
         failure::{Class, Diagnose},
         ids::StepId,
         manifest::Level,
+        retention::Keep,
         stack::Stack,
         units::Elapsed,
     },
@@ -57,6 +61,8 @@ pub struct Plan {
     pub completeness: Completeness,
     /// What each of the job's steps would do, in order.
     pub steps: Vec<PlannedStep>,
+    /// Which sets are kept, place by place.
+    pub kept: Vec<(String, Keep)>,
     backup_dir: PathBuf,
 }
 
@@ -103,6 +109,7 @@ impl Plan {
             slot: choice.slot,
             completeness,
             steps,
+            kept: kept(job, stack),
             backup_dir: stack.backup_dir.clone(),
             job: job.clone(),
         })
@@ -118,6 +125,13 @@ impl Plan {
         let backup = self.job.backup.as_ref()?;
         Some(self.completeness.series_dir(&self.backup_dir, backup.series.as_str()).join(&self.period))
     }
+}
+
+/// The policies of a job's series: in the backup directory and in its stores.
+fn kept(job: &Job, stack: &Stack) -> Vec<(String, Keep)> {
+    let Some(backup) = &job.backup else { return Vec::new() };
+    let stores = backup.stores.iter().filter_map(|name| Some((name.clone(), stack.stores.get(name)?.keep.clone()?)));
+    backup.keep.clone().map(|keep| ("backups".to_owned(), keep)).into_iter().chain(stores).collect()
 }
 
 impl fmt::Display for Plan {
@@ -144,30 +158,50 @@ impl fmt::Display for Plan {
                 }
             }
         }
-        if let (Some(backup), Some(place)) = (&job.backup, self.place()) {
-            let number = self.steps.len() + 1;
+        match (&job.backup, self.place()) {
+            (Some(backup), Some(place)) => self.tail(f, backup, &place),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Plan {
+    /// What follows the steps.
+    fn tail(&self, f: &mut fmt::Formatter<'_>, backup: &BackupPolicy, place: &Path) -> fmt::Result {
+        let number = self.steps.len() + 1;
+        writeln!(
+            f,
+            "  {number}. verify what was captured, read back from the disk, to the level \"{}\"",
+            backup.verify.min(Level::Structure)
+        )?;
+        let mut number = number + 1;
+        if backup.verify == Level::Drill {
             writeln!(
                 f,
-                "  {number}. verify what was captured, read back from the disk, to the level \"{}\"",
-                backup.verify.min(Level::Structure)
+                "  {number}. drill: restore it into a throwaway PostgreSQL and scratch directories, and compare"
             )?;
-            let mut number = number + 1;
-            if backup.verify == Level::Drill {
-                writeln!(
-                    f,
-                    "  {number}. drill: restore it into a throwaway PostgreSQL and scratch directories, and compare"
-                )?;
-                let otherwise = match backup.if_unverifiable {
-                    IfUnverifiable::Fail => "nothing is published",
-                    IfUnverifiable::Keep => "it is published at the level \"structure\"",
-                };
-                writeln!(f, "     - where it cannot run, {otherwise}, and the run ends with 4")?;
-                number += 1;
+            let otherwise = match backup.if_unverifiable {
+                IfUnverifiable::Fail => "nothing is published",
+                IfUnverifiable::Keep => "it is published at the level \"structure\"",
+            };
+            writeln!(f, "     - where it cannot run, {otherwise}, and the run ends with 4")?;
+            number += 1;
+        }
+        writeln!(f, "  {number}. publish it as {} (-2, -3 … if that is taken)", place.display())?;
+        if self.completeness == Completeness::Partial {
+            writeln!(f, "     a partial set: nothing counts it as a backup, and no store gets it")?;
+            return Ok(());
+        }
+        if !backup.stores.is_empty() {
+            number += 1;
+            writeln!(f, "  {number}. send it, and earlier sets that have no copy, to {}", backup.stores.join(", "))?;
+        }
+        if !self.kept.is_empty() {
+            writeln!(f, "  {}. prune older sets: the newest and what is pinned stay", number + 1)?;
+            for (place, keep) in &self.kept {
+                writeln!(f, "     - {place}: keep {keep}")?;
             }
-            writeln!(f, "  {number}. publish it as {} (-2, -3 … if that is taken)", place.display())?;
-            if self.completeness == Completeness::Partial {
-                writeln!(f, "     a partial set: nothing counts it as a backup")?;
-            }
+            writeln!(f, "     - nothing goes while a set is unusual and nobody has looked: maint backups ack SET")?;
         }
         Ok(())
     }

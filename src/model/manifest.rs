@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    anomaly::Anomaly,
     contents::{Codec, ContentsKind},
     drill::Drill,
     ids::{JobName, RunId, SeriesName, StepId},
@@ -58,6 +59,10 @@ pub struct Manifest {
     pub files: Vec<FileDigest>,
     /// How far the set was verified before it was published.
     pub verification: Verification,
+    /// What was unusual beside the last sets of its series. While one of them stands that nobody acknowledged, no set of
+    /// the series is pruned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anomalies: Vec<Anomaly>,
 }
 
 /// The run that made a set.
@@ -75,6 +80,9 @@ pub struct RunFacts {
     pub started: DateTime<Utc>,
     /// When the set was sealed.
     pub sealed: DateTime<Utc>,
+    /// How long steps and verification took, in milliseconds, without the waiting for locks.
+    #[serde(default)]
+    pub millis: u64,
     /// The zone in which the period was computed.
     pub timezone: String,
 }

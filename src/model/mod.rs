@@ -1,7 +1,11 @@
 //! Plain data and pure rules: no I/O, no clock, no async.
 
+pub mod anomaly;
+pub mod audit;
 pub mod chain;
 pub mod contents;
+pub mod copy;
+pub mod coverage;
 pub mod drill;
 pub mod event;
 pub mod expression;
@@ -13,10 +17,13 @@ pub mod outcome;
 pub mod parts;
 pub mod period;
 pub mod record;
+pub mod retention;
+pub mod sample;
 pub mod schedule;
 pub mod secret;
 pub mod shell;
 pub mod signature;
+pub mod slots;
 pub mod stack;
 pub mod store;
 pub mod units;

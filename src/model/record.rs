@@ -128,6 +128,9 @@ pub struct Copied {
     pub encrypted_to: Vec<String>,
     /// What lies there, in all.
     pub bytes: u64,
+    /// SHA-256 of the copy's `copy.json`, which has the digest of everything that lies there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list_sha256: Option<String>,
 }
 
 /// A record as it was found.

@@ -14,6 +14,8 @@ pub enum Namespace {
     Set,
     /// A record beside a set.
     Record,
+    /// An audit's report.
+    Audit,
 }
 
 impl Namespace {
@@ -22,6 +24,7 @@ impl Namespace {
         match self {
             Self::Set => "maint-set",
             Self::Record => "maint-record",
+            Self::Audit => "maint-audit",
         }
     }
 }

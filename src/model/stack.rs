@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{secret::SecretSource, store::Stores};
+use super::{coverage::Exclusion, secret::SecretSource, store::Stores};
 
 /// The host's stack, named once in `maint.toml`.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub struct Stack {
     pub stores: Stores,
     /// Who signs sets and records, and who is believed.
     pub sign: SignSettings,
+    /// What an audit goes by.
+    pub audit: AuditSettings,
 }
 
 /// Who signs sets and records, and who is believed.
@@ -142,5 +144,21 @@ impl Default for Docker {
     /// Where every host has it.
     fn default() -> Self {
         Self { host: "unix:///var/run/docker.sock".into() }
+    }
+}
+
+/// What an audit goes by.
+#[derive(Debug, Clone)]
+pub struct AuditSettings {
+    /// How old the newest drill of a series may be.
+    pub drill_within: Duration,
+    /// What no job needs to back up.
+    pub excluded: Vec<Exclusion>,
+}
+
+impl Default for AuditSettings {
+    /// A quarter of a year, and nothing is left out.
+    fn default() -> Self {
+        Self { drill_within: Duration::from_secs(92 * 24 * 3600), excluded: Vec::new() }
     }
 }

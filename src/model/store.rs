@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::secret::SecretSource;
+use super::{retention::Keep, secret::SecretSource};
 
 /// One store, named in `maint.toml`.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct StoreConfig {
     pub prefix: String,
     /// The age recipients whom a copy there is encrypted to; none: it is not encrypted.
     pub encrypt_to: Vec<String>,
+    /// Which copies are kept there; `None`: all.
+    pub keep: Option<Keep>,
 }
 
 /// All stores by name.

@@ -47,10 +47,20 @@ impl fmt::Display for Elapsed {
 pub fn count(n: u64, noun: &str) -> String {
     let number = grouped(n);
     match noun.strip_suffix('y') {
-        _ if n == 1 => format!("{number} {noun}"),
-        // No noun of ours ends with a vowel and y.
-        Some(stem) => format!("{number} {stem}ies"),
-        None => format!("{number} {noun}s"),
+        _ if n == 1 || noun.ends_with("series") => format!("{number} {noun}"),
+        Some(stem) if !stem.ends_with('a') => format!("{number} {stem}ies"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
+/// How long ago something was, roughly: `3 hours`, `12 days`; nothing is older than now.
+pub fn age(elapsed: chrono::TimeDelta) -> String {
+    let unsigned = |n: i64| u64::try_from(n).unwrap_or(0);
+    match elapsed {
+        e if e.num_minutes() < 1 => "less than a minute".to_owned(),
+        e if e.num_minutes() < 120 => count(unsigned(e.num_minutes()), "minute"),
+        e if e.num_hours() < 48 => count(unsigned(e.num_hours()), "hour"),
+        e => count(unsigned(e.num_days()), "day"),
     }
 }
 
@@ -78,6 +88,9 @@ mod tests {
         assert_eq!(ByteSize(1_256_000_000).to_string(), "1.3 GB");
         assert_eq!(Elapsed(Duration::from_millis(12)).to_string(), "12 ms");
         assert_eq!(Elapsed(Duration::from_secs(125)).to_string(), "2 min 05 s");
+        assert_eq!(age(chrono::TimeDelta::seconds(-5)), "less than a minute");
+        assert_eq!(age(chrono::TimeDelta::hours(47)), "47 hours");
+        assert_eq!(age(chrono::TimeDelta::hours(50)), "2 days");
         assert_eq!(count(1, "row"), "1 row");
         assert_eq!(count(1_234_567, "row"), "1 234 567 rows");
     }

@@ -10,7 +10,7 @@ mod error;
 pub use context::{StepContext, StepReport};
 pub use error::StepError;
 
-use crate::model::stack::Stack;
+use crate::model::{coverage::Captures, stack::Stack};
 
 /// What a step kind must be able to do.
 ///
@@ -28,6 +28,11 @@ pub trait StepKind {
 
     /// What the step would do, one line for each thing it touches. No I/O: this is the dry run.
     fn plan(&self, stack: &Stack) -> Vec<String>;
+
+    /// What a backup job has of the host by this step; nothing where it captures nothing that a host could lose. No I/O.
+    fn captured(&self, _stack: &Stack) -> Vec<Captures> {
+        Vec::new()
+    }
 
     /// Does it. May be called again after an error whose class is `Retryable`; must leave nothing behind on error.
     fn run(&self, context: &StepContext) -> impl Future<Output = Result<StepReport, StepError>> + Send;
@@ -96,6 +101,11 @@ macro_rules! step_kinds {
             /// See [`StepKind::plan`].
             pub fn plan(&self, stack: &Stack) -> Vec<String> {
                 match self { $(Self::$variant(kind) => kind.plan(stack),)+ }
+            }
+
+            /// See [`StepKind::captured`].
+            pub fn captured(&self, stack: &Stack) -> Vec<Captures> {
+                match self { $(Self::$variant(kind) => kind.captured(stack),)+ }
             }
 
             /// See [`StepKind::run`].

@@ -120,6 +120,17 @@ impl FrameReader {
         Ok(&self.plain)
     }
 
+    /// The plain bytes of the next frame, in a buffer of the caller's.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_into(&mut self, frame: &Frame, buffer: &mut Vec<u8>) -> Result<(), StreamError> {
+        std::mem::swap(&mut self.plain, buffer);
+        let read = self.read(frame).map(drop);
+        std::mem::swap(&mut self.plain, buffer);
+        read
+    }
+
     /// Length and SHA-256 of the whole file; what follows the last frame is hashed too.
     ///
     /// # Errors

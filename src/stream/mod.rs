@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod contents;
 pub mod decode;
 pub mod dump;
+pub mod encrypt;
 pub mod frames;
 pub mod hash;
 pub mod tar;

@@ -142,11 +142,11 @@ fn record(set: &Path) {
             "checks": ["1 row"], "not_compared": [] })
     });
     let drill = serde_json::json!({ "servers": [], "restored": restored.collect::<Vec<_>>(), "millis": 1, "recovery_millis": 1 });
-    let verification = serde_json::json!({ "level": "drill", "finished": "2026-08-01T00:00:00Z", "millis": 1,
+    let body = serde_json::json!({ "kind": "drill", "level": "drill", "finished": "2026-08-01T00:00:00Z", "millis": 1,
         "evidence": [], "drill": drill });
     let record = serde_json::json!({ "format": "maint-record", "version": 1, "series": manifest["series"],
         "set": set.file_name().unwrap().to_str(), "host": manifest["host"], "made": "2026-08-01T00:00:00Z",
-        "manifest_sha256": maint::model::contents::hex(&Sha256::digest(&bytes)), "verification": verification });
+        "manifest_sha256": maint::model::contents::hex(&Sha256::digest(&bytes)), "body": body });
     let dir = set.parent().unwrap().join(".records").join(set.file_name().unwrap());
     fs::create_dir_all(&dir).unwrap();
     fs::write(dir.join("drill-1.json"), record.to_string()).unwrap();

@@ -19,6 +19,7 @@ fn local(stage: &tempfile::TempDir) -> StoreConfig {
         place: maint::model::store::Place::Local { dir: stage.path().to_owned(), mounted: false },
         prefix: "below/here".into(),
         encrypt_to: Vec::new(),
+        keep: None,
     }
 }
 

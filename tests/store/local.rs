@@ -8,7 +8,7 @@ use super::*;
 
 fn config(dir: &Path, mounted: bool) -> StoreConfig {
     let place = Place::Local { dir: dir.to_owned(), mounted };
-    StoreConfig { name: "mount".into(), place, prefix: String::new(), encrypt_to: Vec::new() }
+    StoreConfig { name: "mount".into(), place, prefix: String::new(), encrypt_to: Vec::new(), keep: None }
 }
 
 #[test]

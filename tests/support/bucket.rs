@@ -179,6 +179,7 @@ impl Server {
             })),
             prefix: prefix.into(),
             encrypt_to: Vec::new(),
+            keep: None,
         }
     }
 

@@ -64,6 +64,7 @@ fn a_process_of_its_own_puts_an_object() {
             place: Place::Local { dir: dir.path().to_owned(), mounted: false },
             prefix: "below".into(),
             encrypt_to: Vec::new(),
+            keep: None,
         },
     };
     let digest = FileDigest { file: text("key"), bytes: asked["bytes"].as_u64().unwrap(), sha256: text("sha256") };

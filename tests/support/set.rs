@@ -90,22 +90,33 @@ impl Set {
     pub fn forge(&self) {
         use sha2::{Digest, Sha256};
         let path = self.dir().join("manifest.json");
-        let mut text = fs::read_to_string(&path).unwrap();
-        let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let hash = |bytes: &[u8]| maint::model::contents::hex(&Sha256::digest(bytes));
         let mut sums = String::new();
-        for file in manifest["files"].as_array().unwrap() {
+        for file in manifest["files"].as_array().unwrap().clone() {
             let name = file["file"].as_str().unwrap();
             let bytes = fs::read(self.dir().join(name)).unwrap();
-            text = text.replace(file["sha256"].as_str().unwrap(), &hash(&bytes));
-            if file["bytes"].as_u64().unwrap() != bytes.len() as u64 {
-                let (old, new) = (file["bytes"].to_string(), bytes.len().to_string());
-                text = text.replace(&format!("\"bytes\": {old},"), &format!("\"bytes\": {new},"));
-            }
+            restate(&mut manifest, name, bytes.len(), &hash(&bytes));
             sums += &format!("{}  {name}\n", hash(&bytes));
         }
+        let text = serde_json::to_string_pretty(&manifest).unwrap();
         fs::write(&path, &text).unwrap();
         sums += &format!("{}  manifest.json\n", hash(text.as_bytes()));
         fs::write(self.dir().join("SHA256SUMS"), sums).unwrap();
+    }
+}
+
+/// Says the new length and digest of a file wherever the manifest has it: two files may be of one length, so not as text.
+fn restate(value: &mut serde_json::Value, name: &str, bytes: usize, sha256: &str) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            if fields.get("file").is_some_and(|file| file == name) && fields.contains_key("sha256") {
+                fields.insert("bytes".into(), bytes.into());
+                fields.insert("sha256".into(), sha256.into());
+            }
+            fields.values_mut().for_each(|below| restate(below, name, bytes, sha256));
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|below| restate(below, name, bytes, sha256)),
+        _ => {}
     }
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Docker, DockerError, Exec, error};
 
 /// The label that names the drill.
-const DRILL: &str = "maint.drill";
+pub(super) const DRILL: &str = "maint.drill";
 /// The label that names the scratch directory whose locks tell whether that drill lives.
 const SCRATCH: &str = "maint.scratch";
 /// More processes than a load with many jobs ever has.

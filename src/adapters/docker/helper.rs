@@ -22,7 +22,7 @@ const MOUNTED_AT: &str = "/volume";
 /// The name of the volume's own directory in the container's tree, and the first part of every name in its archive.
 pub const ROOT_ENTRY: &str = "volume";
 /// The label that names the capture which made a helper.
-const OWNER: &str = "maint.helper";
+pub(super) const OWNER: &str = "maint.helper";
 /// The label that names the state directory whose locks tell whether that capture lives.
 const STATE: &str = "maint.state";
 /// A tar without entries: two blocks of zeros.

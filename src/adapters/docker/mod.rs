@@ -8,6 +8,7 @@ mod drill;
 mod error;
 mod exec;
 mod helper;
+mod mounts;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ pub use drill::{DrillContainer, DrillLabel};
 pub use error::DockerError;
 pub use exec::{Exec, RunningExec};
 pub use helper::{Access, Helper, HelperLabel, ROOT_ENTRY};
+pub use mounts::Kept;
 
 /// How long the engine may take to begin its answer to a request that waits for nothing.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);

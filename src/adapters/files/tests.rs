@@ -1,3 +1,5 @@
+//! What files promise, tried.
+
 use super::*;
 
 #[test]

@@ -18,7 +18,8 @@ use crate::model::{
     outcome::Outcome,
 };
 
-const FILE: &str = "ledger.sqlite";
+/// The ledger's file in the state directory.
+pub const LEDGER_FILE: &str = "ledger.sqlite";
 /// Append-only: a published migration never changes.
 const MIGRATIONS: &[&str] = &[include_str!("001-runs.sql")];
 /// Another maint may be writing just now.
@@ -104,7 +105,7 @@ impl Ledger {
     /// When it cannot be opened, or was written by a newer maint.
     pub fn open(state_dir: &Path) -> Result<Self, LedgerError> {
         files::create_private_dir(state_dir)?;
-        let path = state_dir.join(FILE);
+        let path = state_dir.join(LEDGER_FILE);
         files::touch_private(&path)?;
         let sql = |source| LedgerError::Sql { operation: "opening", path: path.clone(), source };
         let db = Connection::open(&path).map_err(sql)?;

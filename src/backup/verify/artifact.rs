@@ -1,6 +1,9 @@
 //! One artifact: its digests, and what is in it.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::mpsc::{channel, sync_channel},
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +19,9 @@ use crate::{
         decode::{self, FrameReader},
     },
 };
+
+/// Decoded frames that wait or are being looked at.
+const BUFFERS: usize = 2;
 
 /// Checks an artifact with its contents list and companions.
 pub(super) fn check(dir: &Path, artifact: &Artifact, level: Level, watch: &Watch<'_>) -> Result<Evidence, StreamError> {
@@ -63,21 +69,44 @@ impl Decoding<'_> {
         self.watch.cancel.clone()
     }
 
-    /// Gives every frame's plain bytes to `take`, then compares the whole file's digest.
+    /// Gives every frame's plain bytes to `take`, then compares the whole file's digest. Another thread reads and decodes
+    /// ahead.
     ///
     /// A frame that cannot be decoded is the first thing that a flipped byte shows; it is reported as what it is.
-    pub(super) fn run(mut self, mut take: impl FnMut(&[u8]) -> Result<(), StreamError>) -> Result<(), StreamError> {
+    pub(super) fn run(self, mut take: impl FnMut(&[u8]) -> Result<(), StreamError>) -> Result<(), StreamError> {
+        let Self { path, artifact, watch, frames, mut reader } = self;
         let mut plain = 0;
-        for frame in self.frames.by_ref() {
-            let bytes = self.reader.read(&frame)?;
-            plain += bytes.len() as u64;
-            take(bytes)?;
-            self.watch.read(frame.bytes, &self.artifact.packed.file)?;
-        }
-        compare(self.path, &self.artifact.packed, &self.reader.finish()?)?;
-        if plain != self.artifact.plain_bytes {
-            let problem = format!("holds {plain} plain bytes; its manifest says {}", self.artifact.plain_bytes);
-            return Err(StreamError::damaged(self.path, problem));
+        let digest = std::thread::scope(|scope| {
+            let (decoded, taken) = sync_channel(1);
+            let (give_back, buffers) = channel();
+            for _ in 0..BUFFERS {
+                // The other end is below.
+                let _ = give_back.send(Vec::new());
+            }
+            let ahead = scope.spawn(move || {
+                for frame in frames {
+                    let Ok(mut buffer) = buffers.recv() else { return Ok(None) };
+                    reader.read_into(&frame, &mut buffer)?;
+                    if decoded.send((frame.bytes, buffer)).is_err() {
+                        return Ok(None);
+                    }
+                }
+                reader.finish().map(Some)
+            });
+            for (packed_bytes, buffer) in taken {
+                plain += buffer.len() as u64;
+                take(&buffer)?;
+                watch.read(packed_bytes, &artifact.packed.file)?;
+                // After the last frame nobody wants it.
+                let _ = give_back.send(buffer);
+            }
+            ahead.join().unwrap_or_else(|_| Err(StreamError::damaged(path, "its decoding ended without a result")))
+        })?;
+        let cut_short = || StreamError::damaged(path, "its decoding ended early");
+        compare(path, &artifact.packed, &digest.ok_or_else(cut_short)?)?;
+        if plain != artifact.plain_bytes {
+            let problem = format!("holds {plain} plain bytes; its manifest says {}", artifact.plain_bytes);
+            return Err(StreamError::damaged(path, problem));
         }
         Ok(())
     }

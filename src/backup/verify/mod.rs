@@ -7,6 +7,7 @@ mod dump;
 mod manifest;
 mod set;
 mod tree;
+mod whole;
 
 use std::{
     path::{Path, PathBuf},
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use manifest::{SealedManifest, open, parse_manifest, read_manifest, read_signature};
 pub use set::{Checked, Finding, SetReport, set};
+pub use whole::{VerifiedSet, WholeError, whole};
 
 use super::staging::Staging;
 use crate::{

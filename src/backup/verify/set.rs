@@ -60,7 +60,7 @@ pub struct Checked {
 }
 
 /// A file that is not as it should be, or could not be checked.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Finding {
     /// The file.
     pub file: String,
@@ -74,7 +74,8 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(file: &str, problem: impl Into<String>) -> Self {
+    /// Something wrong with a file.
+    pub(in crate::backup) fn new(file: &str, problem: impl Into<String>) -> Self {
         Self { file: file.to_owned(), problem: problem.into(), unknown: false, hint: None }
     }
 }

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::{
     config::shape::{
-        BackupSection, DockerSection, DrillSection, HostFile, JobFile, PostgresSection, SignSection, StepSection,
-        StoreSection,
+        AuditSection, BackupSection, CoverageSection, DockerSection, DrillSection, ExclusionSection, HostFile, JobFile,
+        KeepSection, PostgresSection, SignSection, StepSection, StoreSection,
     },
     steps::Step,
 };
@@ -24,14 +24,23 @@ line and column.
 /// The page. Writing to a String cannot fail.
 pub(super) fn render() -> String {
     let mut text = INTRODUCTION.to_owned();
-    section(&mut text, "## maint.toml", &schema_for!(HostFile), &["postgres", "docker", "drill", "store", "sign"]);
+    section(
+        &mut text,
+        "## maint.toml",
+        &schema_for!(HostFile),
+        &["postgres", "docker", "drill", "store", "sign", "audit", "coverage"],
+    );
     section(&mut text, "### [postgres.NAME]", &schema_for!(PostgresSection), &[]);
     section(&mut text, "### [docker]", &schema_for!(DockerSection), &[]);
     section(&mut text, "### [drill]", &schema_for!(DrillSection), &[]);
     section(&mut text, "### [store.NAME]", &schema_for!(StoreSection), &[]);
     section(&mut text, "### [sign]", &schema_for!(SignSection), &[]);
+    section(&mut text, "### [audit]", &schema_for!(AuditSection), &[]);
+    section(&mut text, "### [coverage]", &schema_for!(CoverageSection), &["exclude"]);
+    section(&mut text, "### [[coverage.exclude]]", &schema_for!(ExclusionSection), &[]);
     section(&mut text, "## jobs/NAME.toml", &schema_for!(JobFile), &["backup", "step"]);
     section(&mut text, "### [backup]", &schema_for!(BackupSection), &[]);
+    section(&mut text, "### keep", &schema_for!(KeepSection), &[]);
     section(&mut text, "### [[step]]", &schema_for!(StepSection), &[]);
     text.push_str("## Step kinds\n\n");
     for kind in Step::descriptions() {

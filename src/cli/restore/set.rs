@@ -5,7 +5,7 @@ use super::{
     database::Job,
     report::{Failed, Item, NotDone, Report},
     rows, space,
-    target::{self, Goes, Task, Wish},
+    target::{self, Goes, Task},
     volume,
 };
 use crate::{
@@ -28,15 +28,9 @@ pub(super) struct Ended {
 /// Restores, or plans.
 pub(super) async fn carry_out<'a>(command: &Restore, work: &Work<'a>) -> Result<Ended, Failure> {
     let begun = clock::monotonic();
-    let wish = Wish {
-        into: &command.into,
-        item: command.item.as_deref(),
-        tables: !command.table.is_empty(),
-        paths: !command.path.is_empty(),
-    };
-    let tasks = target::assign(wish, work.manifest)?;
+    let tasks = target::assign(command.wish(), work.manifest)?;
     command.check_replace(&tasks)?;
-    let mut report = Report::new(work.set.clone(), work.manifest, work.only_plan);
+    let mut report = Report::new(work.shown.clone(), work.manifest, work.only_plan);
     let mut ready = Vec::new();
     let (mut planned, mut needs) = (Vec::new(), Vec::new());
     for task in tasks {
@@ -119,7 +113,7 @@ async fn restore_all<'a>(
 
 /// The command that restores an item alone, as it was to be.
 fn not_done(command: &Restore, task: &Task<'_>, work: &Work<'_>) -> NotDone {
-    let mut text = format!("maint restore {} {}", shell::word(&work.set.display().to_string()), task.alone());
+    let mut text = format!("maint restore {} {}", work.again, task.alone());
     text.extend(command.table.iter().map(|table| format!(" --table {}", shell::word(table))));
     text.extend(command.path.iter().map(|path| format!(" --path {}", shell::word(&path.display().to_string()))));
     if command.devices && !matches!(task.goes, Goes::Database { .. }) {

@@ -3,7 +3,9 @@
 mod attempt;
 mod journal;
 mod locks;
+mod prune;
 mod tail;
+mod upload;
 
 pub(super) use locks::job_lock;
 
@@ -243,8 +245,33 @@ impl Run<'_> {
         }
         let Some(staging) = staging else { return (None, None, outcome) };
         match self.publish(staging, captured, deadline).await {
-            Ok((set, shortfall)) => (shortfall, Some(set), outcome),
+            Ok((set, shortfall)) => self.after(set, shortfall, outcome, deadline).await,
             Err(trouble) => (Some(trouble), None, outcome),
+        }
+    }
+
+    /// What a published set is followed by: its copies, and the pruning of older ones.
+    async fn after(
+        &self,
+        set: Published,
+        shortfall: Option<Trouble>,
+        outcome: Outcome,
+        deadline: tokio::time::Instant,
+    ) -> (Option<Trouble>, Option<Published>, Outcome) {
+        let (of_copies, trouble) = self.upload(&set, deadline).await;
+        // Of two troubles the worse one is told; that the drill could not run stands in the set itself.
+        let trouble = match (shortfall, trouble) {
+            (Some(a), Some(b)) => Some(if b.outcome == a.outcome.clone().worst(b.outcome.clone()) { b } else { a }),
+            (a, b) => a.or(b),
+        };
+        let outcome = outcome.worst(self.unusual(&set)).worst(of_copies);
+        // What fell short or has no copy is no success, and nothing is pruned for it.
+        if trouble.is_some() {
+            return (trouble, Some(set), outcome);
+        }
+        match self.prune(&outcome).await {
+            Ok(of_pruning) => (None, Some(set), outcome.worst(of_pruning)),
+            Err(trouble) => (Some(trouble), Some(set), outcome),
         }
     }
 

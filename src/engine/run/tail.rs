@@ -1,12 +1,15 @@
-//! What follows the steps of a backup job, always in this order: verify, drill, seal, publish.
+//! What follows the steps of a backup job, always in this order: verify, drill, seal, publish; and behind them prune.
 
 use tokio::time::Instant;
 
 use super::{Captured, Run, Trouble, attempt::interrupted, too_long};
 use crate::{
-    adapters::{clock, host, signature::Signer},
+    adapters::{
+        clock, host,
+        signature::{Signer, Trust},
+    },
     backup::{
-        chain as sets,
+        anomaly, chain as sets,
         drill::{self, Ground, Unproven},
         publish::{self, Completeness, Published},
         seal::{self, SetFacts},
@@ -37,7 +40,7 @@ impl Run<'_> {
         let Some(policy) = self.plan.job.backup.clone() else {
             return Err(Trouble::failed("the job has no [backup] section".into()));
         };
-        let facts = self.facts(&policy, captured.tools);
+        let mut facts = self.facts(&policy, captured.tools);
         let mut verified = self.verify(staging, captured.artifacts, &policy, deadline).await?;
         let mut shortfall = None;
         if policy.verify == Level::Drill {
@@ -47,6 +50,8 @@ impl Run<'_> {
         if self.cancel.is_cancelled() {
             return Err(interrupted());
         }
+        let work = deadline.checked_sub(self.plan.job.timeout).map_or_else(Default::default, |begun| begun.elapsed());
+        facts.run.millis = u64::try_from(work.as_millis()).unwrap_or(u64::MAX);
         let (number, id) = self.stage("publish", 2, "seals the set and gives it its name")?;
         let begun = clock::monotonic();
         let (stack, signer, completeness) = (self.stack.clone(), self.signer.clone(), self.plan.completeness);
@@ -55,7 +60,7 @@ impl Run<'_> {
         });
         let published =
             published.await.unwrap_or_else(|panic| Err(Trouble::failed(format!("publishing panicked: {panic}"))));
-        let outcome = published.as_ref().map_or_else(|t| t.outcome.clone(), |_| Outcome::Ok);
+        let outcome = published.as_ref().map_or_else(|t| t.outcome.clone(), |set| self.unusual(set));
         let summary = published.as_ref().map_or_else(|_| String::new(), |p| p.path.display().to_string());
         self.ended(number, &id, &outcome, begun, summary);
         let published = published?;
@@ -66,7 +71,7 @@ impl Run<'_> {
     }
 
     /// A stage of the tail: numbered behind the steps, shown like one.
-    fn stage(&self, name: &str, place: usize, what: &str) -> Result<(usize, StepId), Trouble> {
+    pub(super) fn stage(&self, name: &str, place: usize, what: &str) -> Result<(usize, StepId), Trouble> {
         let id: StepId = name.parse().map_err(|e| Trouble::failed(format!("{e}")))?;
         self.sink.emit(Event::StepStarted { step: id.clone(), what: what.to_owned() });
         Ok((self.plan.chosen().count() + place, id))
@@ -172,9 +177,11 @@ impl Run<'_> {
                 attempt: self.attempt,
                 started: self.started,
                 sealed: self.started,
+                millis: 0,
                 timezone: self.plan.job.timezone.name().to_owned(),
             },
             previous: None,
+            anomalies: Vec::new(),
             host: HostFacts { name: host::name(), maint: env!("CARGO_PKG_VERSION").to_owned() },
             tools,
         }
@@ -193,6 +200,9 @@ fn publish_blocking(
         let series_dir = completeness.series_dir(&stack.backup_dir, facts.series.as_str());
         let previous = sets::previous(&series_dir, &facts.series, &stack.state_dir);
         facts.previous = previous.map_err(|e| Trouble::of(&e))?;
+        // Where nobody can say who is believed, an acknowledgement is not what keeps a set from being published.
+        let trust = stack.sign.trust.as_deref().and_then(|path| Trust::load(path).ok());
+        facts.anomalies = anomaly::assess(&verified, facts.run.millis, &series_dir, trust.as_ref());
     }
     let sealed = seal::seal(verified, facts, signer).map_err(|e| Trouble::of(&e))?;
     let published = publish::publish(sealed, &stack.backup_dir, completeness).map_err(|e| Trouble::of(&e))?;

@@ -13,6 +13,7 @@ use crate::{
     capture::archive::{self, ArchiveError, CapturedTree, Patterns, TreeRequest, TreeRoot},
     model::{
         contents::ContentsKind,
+        coverage::Captures,
         manifest::{Artifact, Source},
         stack::Stack,
         units::{ByteSize, count},
@@ -180,6 +181,12 @@ impl StepKind for FilesArchive {
         lines
     }
 
+    fn captured(&self, stack: &Stack) -> Vec<Captures> {
+        let roots = self.paths.iter().filter_map(|path| root(stack, path).ok());
+        let tree = |root: TreeRoot| Captures::Tree { path: root.path, name: root.name, exclude: self.exclude.clone() };
+        roots.map(tree).collect()
+    }
+
     async fn run(&self, context: &StepContext) -> Result<StepReport, StepError> {
         let request = self.request(&context.stack)?;
         let roots = request.roots.clone();
@@ -225,6 +232,7 @@ mod tests {
             docker: crate::model::stack::Docker { host: "unix:///x".into() },
             drill: crate::model::stack::DrillSettings::below("/".as_ref()),
             stores: std::collections::BTreeMap::new(),
+            audit: crate::model::stack::AuditSettings::default(),
             sign: Default::default(),
         }
     }

@@ -17,6 +17,7 @@ use crate::{
     },
     capture::dump::{self, DumpError, DumpRequest, Dumped},
     model::{
+        coverage::Captures,
         manifest::Artifact,
         outcome::Outcome,
         stack::{PostgresServer, Stack},
@@ -97,6 +98,17 @@ impl StepKind for PostgresDump {
                 vec![format!("dump every database of {at} that takes connections and is no template{but}")]
             }
             Some(names) => names.iter().map(|name| format!("dump database {name} of {at}")).collect(),
+        }
+    }
+
+    fn captured(&self, stack: &Stack) -> Vec<Captures> {
+        let database = |name: &String| Captures::Database { server: self.server.clone(), name: name.clone() };
+        match &self.databases {
+            None => stack.postgres.get(&self.server).map(|server| database(&server.dbname)).into_iter().collect(),
+            Some(_) if self.takes_every() => {
+                vec![Captures::EveryDatabase { server: self.server.clone(), exclude: self.exclude.clone() }]
+            }
+            Some(names) => names.iter().map(database).collect(),
         }
     }
 
@@ -285,6 +297,7 @@ mod tests {
             docker: crate::model::stack::Docker { host: String::new() },
             drill: crate::model::stack::DrillSettings::below("/".as_ref()),
             stores: std::collections::BTreeMap::new(),
+            audit: crate::model::stack::AuditSettings::default(),
             sign: Default::default(),
         }
     }

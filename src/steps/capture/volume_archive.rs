@@ -15,6 +15,7 @@ use crate::{
     },
     model::{
         contents::ContentsKind,
+        coverage::Captures,
         manifest::{Artifact, Source},
         stack::Stack,
         units::{ByteSize, Elapsed, count},
@@ -122,6 +123,10 @@ impl StepKind for VolumeArchive {
         };
         lines.push(format!("read the volume {} {way}", self.volume));
         lines
+    }
+
+    fn captured(&self, _stack: &Stack) -> Vec<Captures> {
+        vec![Captures::Volume { name: self.volume.clone() }]
     }
 
     async fn run(&self, context: &StepContext) -> Result<StepReport, StepError> {

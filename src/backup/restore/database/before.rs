@@ -132,9 +132,11 @@ async fn carry_out(
             attempt: 1,
             started,
             sealed: started,
+            millis: 0,
             timezone: "UTC".into(),
         },
         previous: None,
+        anomalies: Vec::new(),
         host: HostFacts { name: host::name(), maint: env!("CARGO_PKG_VERSION").to_owned() },
         tools,
     };

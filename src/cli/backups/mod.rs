@@ -1,5 +1,7 @@
 //! `maint backups`: what there is to restore from.
 
+mod mark;
+
 use clap::Args;
 use serde::Serialize;
 
@@ -7,23 +9,35 @@ use super::{Exit, Failure, Global, output};
 use crate::{
     adapters::signature::Trust,
     backup::{
+        anomaly,
         records::{self, Found, RecordProblem},
+        retention,
         sets::{self, Entry},
     },
     config,
-    model::{manifest::Verification, record::Signed, units::ByteSize},
+    model::{
+        manifest::Verification,
+        record::{Signed, pinned},
+        units::ByteSize,
+    },
 };
 
-/// Lists the sets in the backup directory
+/// Lists the sets in the backup directory, and marks them: pin, unpin, ack
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   maint backups                 every set, with the level to which it was verified
   maint backups monthly         one series
   maint backups --json          for machines
+  maint backups pin monthly/202608 --reason 'before the migration'     keep it whatever retention says
+  maint backups unpin monthly/202608
+  maint backups ack monthly/202608 --reason 'old events were archived'  you looked at what is unusual about it
 
 A directory that should be a set and is not is listed with what is wrong (exit code 3).")]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Backups {
+    #[command(subcommand)]
+    mark: Option<mark::Mark>,
     /// Only this series
     series: Option<String>,
     /// Print the list as JSON
@@ -47,6 +61,9 @@ struct Line<'a> {
 
 impl Backups {
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
+        if let Some(mark) = self.mark {
+            return mark.run(global);
+        }
         let config = config::load(global.config.as_deref())?;
         let backup_dir = &config.stack.backup_dir;
         let wanted = |e: &Entry| {
@@ -54,7 +71,10 @@ impl Backups {
         };
         let entries: Vec<Entry> = sets::list(backup_dir)?.into_iter().filter(wanted).collect();
         let trust = super::trust(None, global)?;
-        let damaged = entries.iter().any(|e| e.manifest.is_err());
+        let mut damaged = false;
+        for entry in entries.iter().filter(|e| e.manifest.is_err()) {
+            damaged |= !retention::is_unfinished(&entry.path, trust.as_ref())?;
+        }
         if self.json {
             for e in &entries {
                 let found = recorded(e, trust.as_ref())?;
@@ -106,6 +126,13 @@ fn level(
     if let Some((record, drilled)) = found.drills().next_back() {
         level.push_str(&format!("\n{} {}", drilled.level, record.made.with_timezone(zone).format("%Y-%m-%d")));
     }
+    let records: Vec<Signed> = found.current().cloned().collect();
+    level.extend(pinned(&records).map(|why| format!("\npinned: {why}")));
+    if let Ok(manifest) = &entry.manifest
+        && !anomaly::standing(manifest, &records).is_empty()
+    {
+        level.push_str("\nunusual, not acknowledged");
+    }
     level.extend(found.problems.iter().map(|problem| format!("\nbad record: {problem}")));
     Ok(level)
 }
@@ -122,14 +149,12 @@ fn table(entries: &[Entry], zone: &chrono_tz::Tz, trust: Option<&Trust>) -> Resu
                 table.add_row(vec![entry.name.clone(), captured, level, bytes.to_string(), holds, m.job.to_string()]);
             }
             Err(problem) => {
-                table.add_row(vec![
-                    entry.name.clone(),
-                    "?".into(),
-                    "NOT A SET".into(),
-                    "?".into(),
-                    problem.clone(),
-                    "?".into(),
-                ]);
+                let (what, problem) = match retention::is_unfinished(&entry.path, trust)? {
+                    true => ("BEING PRUNED", "the deletion was interrupted; finish it: maint prune"),
+                    false => ("NOT A SET", problem.as_str()),
+                };
+                let unknown = || "?".to_owned();
+                table.add_row(vec![entry.name.clone(), unknown(), what.into(), unknown(), problem.into(), unknown()]);
             }
         }
     }

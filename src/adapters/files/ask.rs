@@ -1,0 +1,59 @@
+//! Questions about files; nothing is changed.
+
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
+
+use super::{FileError, at};
+
+/// Whether a path is a regular file itself, not a link to one.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn is_regular(path: &Path) -> Result<bool, FileError> {
+    at("asking for the type of", path, fs::symlink_metadata(path)).map(|meta| meta.is_file())
+}
+
+/// The length of a regular file; `None` where something else is there, e.g. a link.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn regular_length(path: &Path) -> Result<Option<u64>, FileError> {
+    let meta = at("asking for the length of", path, fs::symlink_metadata(path))?;
+    Ok(meta.is_file().then_some(meta.len()))
+}
+
+/// Who owns a file and what others may do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// Numeric user.
+    pub uid: u32,
+    /// Numeric group.
+    pub gid: u32,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// Asks for a file's owner and mode, following links.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn owner(path: &Path) -> Result<Owner, FileError> {
+    let meta = at("asking for the owner of", path, fs::metadata(path))?;
+    Ok(Owner { uid: meta.uid(), gid: meta.gid(), mode: meta.mode() })
+}
+
+/// Bytes that an unprivileged writer may still use on the file system of `path`.
+///
+/// # Errors
+/// When the file system cannot be asked.
+pub fn free_space(path: &Path) -> Result<u64, FileError> {
+    let stat = rustix::fs::statvfs(path).map_err(|e| FileError::new("asking the free space of", path, e.into()))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Which file system a path is on.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn file_system(path: &Path) -> Result<u64, FileError> {
+    at("asking for the file system of", path, fs::metadata(path)).map(|meta| meta.dev())
+}
