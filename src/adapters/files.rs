@@ -217,6 +217,16 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     atomic.finish().map(drop)
 }
 
+/// As [`write_atomic`], for a path that nobody else writes now, e.g. below a lock: what a killed writer left in the way goes.
+///
+/// # Errors
+/// When it cannot be written; an existing file is then as it was.
+pub fn write_alone(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    remove_file(&path.with_file_name(format!(".{name}.tmp")))?;
+    write_atomic(path, bytes)
+}
+
 /// Makes an entry's creation, rename or removal durable.
 ///
 /// # Errors

@@ -131,5 +131,5 @@ pub fn remember(published: &Published, state_dir: &Path) -> Result<(), FileError
     let file = head_file(state_dir, &published.manifest.series);
     let text = serde_json::to_string(&head).map_err(|e| FileError::new("writing", &file, e.into()))?;
     files::create_private_dir(&state_dir.join(HEADS_DIR))?;
-    files::write_atomic(&file, (text + "\n").as_bytes())
+    files::write_alone(&file, (text + "\n").as_bytes())
 }

@@ -129,9 +129,9 @@ fn write_page(file: &Path, report: &Report, key: Option<&SecretSource>) -> Resul
         let signature = Signer::load(key)?.sign(page.as_bytes(), Namespace::Audit)?;
         let mut name = path.clone().into_os_string();
         name.push(SIGNATURE_SUFFIX);
-        files::write_atomic(Path::new(&name), signature.as_bytes())?;
+        files::write_alone(Path::new(&name), signature.as_bytes())?;
     }
-    Ok(files::write_atomic(&path, page.as_bytes())?)
+    Ok(files::write_alone(&path, page.as_bytes())?)
 }
 
 fn expected_head(text: &str) -> Result<ExpectedHead, String> {

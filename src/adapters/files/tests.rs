@@ -26,3 +26,13 @@ fn nothing_is_overwritten_by_a_publish() {
     assert!(!rename_new(&a, &b).unwrap());
     assert!(rename_new(&a, &dir.path().join("c")).unwrap());
 }
+
+#[test]
+fn what_a_killed_writer_left_is_in_nobodys_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("head.json");
+    fs::write(dir.path().join(".head.json.tmp"), b"half").unwrap();
+    assert!(write_atomic(&path, b"1").is_err());
+    write_alone(&path, b"2").unwrap();
+    assert_eq!((fs::read(&path).unwrap(), fs::read_dir(dir.path()).unwrap().count()), (b"2".to_vec(), 1));
+}

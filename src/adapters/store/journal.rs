@@ -108,10 +108,7 @@ impl Claim {
         for part in sent {
             text.extend(line(&self.journal, part)?);
         }
-        // Whoever was killed while it wrote one is dead: this process has the claim.
-        let name = self.journal.file_name().unwrap_or_default().to_string_lossy();
-        files::remove_file(&self.journal.with_file_name(format!(".{name}.tmp")))?;
-        files::write_atomic(&self.journal, &text)?;
+        files::write_alone(&self.journal, &text)?;
         Ok(Journal { file: files::create_log(&self.journal)?, path: self.journal.clone() })
     }
 

@@ -178,7 +178,6 @@ impl Spool {
     fn save(&self) -> Result<(), UploadError> {
         let text = serde_json::to_vec_pretty(&self.list)?;
         let path = self.dir.join(LIST_FILE);
-        files::remove_file(&self.dir.join(format!(".{LIST_FILE}.tmp")))?;
-        Ok(files::write_atomic(&path, &text)?)
+        Ok(files::write_alone(&path, &text)?)
     }
 }
