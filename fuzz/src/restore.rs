@@ -44,7 +44,7 @@ pub fn stays_inside(plain: &[u8], dir: &Path) {
         digest: packed.packed,
         contents_digest: packed.contents,
     };
-    let options = TreeOptions { devices: false, owners: false, paths: Vec::new(), durable: false };
+    let options = TreeOptions { devices: false, owners: false, paths: Vec::new(), trial: false };
     let events = StepEvents::new(EventSink::none(), "f".parse().expect("a name"));
     let restored = tree(&files, &around.join("target"), &options, &CancellationToken::new(), &events);
     let left = fs::read_dir(&around).expect("the stage").count();

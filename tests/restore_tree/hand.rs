@@ -44,7 +44,7 @@ pub fn digest(path: &Path) -> FileDigest {
 
 /// Everything, devices too, as root.
 pub fn all() -> TreeOptions {
-    TreeOptions { devices: true, owners: true, paths: Vec::new(), durable: true }
+    TreeOptions { devices: true, owners: true, paths: Vec::new(), trial: false }
 }
 
 pub fn restore(files: &TreeFiles, into: &Path, options: &TreeOptions) -> Result<Planted, RestoreError> {

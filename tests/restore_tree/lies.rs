@@ -3,7 +3,11 @@
 use std::{fs, path::Path};
 
 use maint::{
-    backup::restore::{RestoreError, tree::TreeFiles},
+    backup::restore::{
+        RestoreError,
+        compare::compare_tree,
+        tree::{TreeFiles, TreeOptions},
+    },
     model::{
         contents::{EntryKind, Frame, Line},
         failure::{Class, Diagnose},
@@ -16,6 +20,8 @@ use maint::{
         tar::{self, Entry, Segment},
     },
 };
+
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     archive::stage,
@@ -78,6 +84,12 @@ fn content_that_is_not_what_the_list_says() {
     assert!(message(&refused(&files, &stage.restored)).contains("the content of f is not what was captured"));
     let none = odd(&stage.source, &plain, &[]);
     assert!(message(&refused(&none, &stage.restored)).contains("does not have f, which the archive holds"));
+    // A trial hashes contents once, when they are read back.
+    let trial = TreeOptions { trial: true, ..all() };
+    let target = stage.restored.with_file_name("trial");
+    restore(&files, &target, &trial).unwrap();
+    let compared = compare_tree(&target, &files.contents, &CancellationToken::new()).unwrap();
+    assert!(compared.differences[0].contains("its SHA-256"), "{:?}", compared.differences);
 }
 
 #[test]
@@ -123,7 +135,7 @@ fn numbers_beyond_all_bounds_are_refused() {
         let files = odd(&stage.out, &plain, &[(huge, offset, b"")]);
         refused(&files, &stage.restored);
         let paths = vec![maint::model::contents::PathBytes(b"f".to_vec())];
-        let options = maint::backup::restore::tree::TreeOptions { paths, ..all() };
+        let options = TreeOptions { paths, ..all() };
         restore(&files, &stage.restored, &options).unwrap_err();
         assert!(!stage.restored.exists());
     }

@@ -33,7 +33,7 @@ pub(super) async fn drill(artifact: &Artifact, progress: &mut Progress<'_>) -> R
     let target = scratch.dir().join("tree");
     let (cancel, events) = (progress.cancel.clone(), progress.events.clone());
     let ended = tokio::task::spawn_blocking(move || {
-        let options = TreeOptions { durable: false, ..TreeOptions::default() };
+        let options = TreeOptions { trial: true, ..TreeOptions::default() };
         let plan = tree::plan(&archive, &target, &options, &cancel)?;
         if plan.needed.saturating_add(FLOOR) > plan.free {
             return Ok(Drilled::NoRoom { needed: plan.needed, free: plan.free });

@@ -66,14 +66,15 @@ pub struct TreeOptions {
     pub owners: bool,
     /// Paths in the archive, or glob patterns as `exclude` has them; a directory brings what is in it. Empty: everything.
     pub paths: Vec<PathBytes>,
-    /// Whether all of it is on the disk in the end; a copy that is thrown away need not be.
-    pub durable: bool,
+    /// Whether it is a trial: compared with [`compare_tree`](super::compare::compare_tree) and thrown away. Such a copy need
+    /// not be on the disk in the end, and its contents are hashed when they are read back, not also on their way.
+    pub trial: bool,
 }
 
 impl Default for TreeOptions {
     /// Everything but devices; owners where the user may.
     fn default() -> Self {
-        Self { devices: false, owners: host::is_root(), paths: Vec::new(), durable: true }
+        Self { devices: false, owners: host::is_root(), paths: Vec::new(), trial: false }
     }
 }
 
@@ -216,7 +217,7 @@ impl Run<'_> {
             self.parts(&mut planter, frames)?
         };
         planter.settle()?;
-        if self.options.durable {
+        if !self.options.trial {
             planter.sync()?;
         }
         stage.publish(|handle| planter.set_root(handle))?;
@@ -227,6 +228,7 @@ impl Run<'_> {
         let expected = Expected::open(&self.archive.contents, |_| true)?;
         let mut extraction =
             Extraction::new(self.archive, (&self.selection, &self.survey), expected, planter, self.cancel);
+        extraction.leave_contents_to_comparison(self.options.trial);
         let mut reader = FrameReader::open(&self.archive.packed, self.archive.codec)?;
         for frame in frames {
             self.progress(frame.plain_offset, self.survey.plain_bytes, extraction.doing())?;
@@ -246,6 +248,7 @@ impl Run<'_> {
         let expected = Expected::open(&self.archive.contents, |path| self.survey.wants(&self.selection, path))?;
         let mut extraction =
             Extraction::new(self.archive, (&self.selection, &self.survey), expected, planter, self.cancel);
+        extraction.leave_contents_to_comparison(self.options.trial);
         let mut reader = RangeReader::open(&self.archive.packed, self.archive.codec, frames.into())?;
         let total = runs.iter().map(|run| run.end.saturating_sub(run.start)).sum();
         let mut done = 0;
