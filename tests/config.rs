@@ -93,7 +93,7 @@ fn every_mistake_of_a_job_is_shown_at_its_place() {
     let project = Project::new(SERVER);
     project.write(
         "jobs/nightly.toml",
-        "descripton = \"x\"\nschedule = \"0 25 * * *\"\ntimeout = \"4 parsecs\"\nseverity = \"P1\"\n\
+        "descripton = \"x\"\nschedule = \"0 25 * * *\"\ntimeout = \"4 parsecs\"\nseverity = \"P7\"\n\
          [backup]\nseries = \"a/b\"\nperiod = \"fortnight\"\nverify = \"drill\"\nencrypt_to = [\"age1x\"]\nkeep = { monthy = 12 }\n\
          [[step]]\nid = \"db\"\ndo.postgres_dmup = { server = \"production\" }\n\
          [[step]]\nid = \"db2\"\ndo.postgres_dump = { sever = \"production\", compression = \"lz4\" }\n",

@@ -30,7 +30,10 @@ fn context(stack: &Arc<Stack>, step: &str, staging: &Path) -> StepContext {
     let step: maint::model::ids::StepId = step.parse().unwrap();
     StepContext {
         stack: stack.clone(),
+        jobs: std::sync::Arc::default(),
+        job: "backup".parse().unwrap(),
         run: clock::run_id(),
+        started: clock::now(),
         step: step.clone(),
         period: "202608".into(),
         staging: staging.to_owned(),

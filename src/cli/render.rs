@@ -13,6 +13,7 @@ use crate::{
     engine::run::RunReport,
     model::{
         event::{Event, EventSink},
+        finding::Band,
         outcome::Outcome,
         units::{ByteSize, Elapsed, count},
     },
@@ -94,6 +95,15 @@ fn mark(outcome: &Outcome) -> String {
     }
 }
 
+fn mark_of(band: Band) -> String {
+    match band {
+        Band::Excellent | Band::Good => output::good("✓"),
+        Band::Warning => output::warn("!"),
+        Band::Unknown => output::warn("?"),
+        Band::Critical => output::bad("✗"),
+    }
+}
+
 fn millis(millis: u64) -> Elapsed {
     Elapsed(Duration::from_millis(millis))
 }
@@ -110,6 +120,13 @@ fn plain(event: &Event) -> Option<String> {
         Event::Retry { step, attempt, after_ms, error } => {
             let again = format!("attempt {attempt} in {}", millis(*after_ms));
             format!("  {} {step}: {error}; {again}", output::warn("again"))
+        }
+        Event::Finding { finding, .. } => {
+            let line = format!("    {} {}: {}", mark_of(finding.band), finding.subject, finding.seen);
+            match &finding.hint {
+                Some(hint) if !finding.band.is_fine() => format!("{line}\n      {hint}"),
+                _ => line,
+            }
         }
         Event::StepFinished { step, outcome, millis: took, summary } => {
             let what = match outcome.reason() {

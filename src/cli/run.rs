@@ -10,10 +10,10 @@ use crate::{
     config,
     engine::{
         plan::{Choice, Plan},
-        run::{self, RunReport},
+        run::{self, Order, RunReport},
         signal,
     },
-    model::{failure::Class, ids::StepId, outcome::Outcome},
+    model::{failure::Class, ids::StepId, manifest::Trigger, outcome::Outcome},
 };
 
 /// Runs a job
@@ -63,11 +63,12 @@ impl Run {
         for warning in &config.warnings {
             eprintln!("warning: {warning}");
         }
+        let order = Order { choice, trigger: Trigger::Manual };
         let runtime = super::runtime()?;
         let cancel = CancellationToken::new();
         let _signals = signal::cancel_on_signals(&runtime, &cancel)?;
         let (sink, screen) = render::sink(self.json);
-        let ended = runtime.block_on(run::run(&config, job, &choice, &sink, &cancel));
+        let ended = runtime.block_on(run::run(&config, job, &order, &sink, &cancel));
         screen.finish();
         let report = ended?;
         if !self.json {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Exit, Failure, Global, output};
 use crate::{
-    adapters::ledger::{Ledger, Note, RunRow, StepRow},
+    adapters::ledger::{FindingRow, Ledger, Note, RunRow, StepRow},
     config::{self, Config},
     model::{ids::JobName, outcome::Outcome, units::Elapsed},
 };
@@ -49,6 +49,7 @@ enum Command {
 struct Shown {
     run: RunRow,
     steps: Vec<StepRow>,
+    findings: Vec<FindingRow>,
     notes: Vec<Note>,
     logs: std::path::PathBuf,
 }
@@ -120,9 +121,9 @@ fn ended(run: &RunRow) -> String {
 fn show(config: &Config, ledger: &Ledger, part: &str, as_json: bool) -> Result<Exit, Failure> {
     let run = ledger.run(part)?;
     let logs = config.stack.state_dir.join("logs").join(&run.id);
-    let (steps, notes) = (ledger.steps(&run.id)?, ledger.notes(&run.id)?);
+    let (steps, findings, notes) = (ledger.steps(&run.id)?, ledger.findings(&run.id)?, ledger.notes(&run.id)?);
     if as_json {
-        println!("{}", json(&Shown { run, steps, notes, logs })?);
+        println!("{}", json(&Shown { run, steps, findings, notes, logs })?);
         return Ok(Exit::Ok);
     }
     println!("run       {}", run.id);
@@ -149,6 +150,13 @@ fn show(config: &Config, ledger: &Ledger, part: &str, as_json: bool) -> Result<E
             };
             let took = Elapsed(Duration::from_millis(step.millis)).to_string();
             table.add_row(vec![step.id, took, outcome, step.summary]);
+        }
+        println!("\n{table}");
+    }
+    if !findings.is_empty() {
+        let mut table = output::table(&["STEP", "BAND", "SUBJECT", "SEEN"]);
+        for FindingRow { step, finding } in findings {
+            table.add_row(vec![step, finding.band.to_string(), finding.subject, finding.seen]);
         }
         println!("\n{table}");
     }

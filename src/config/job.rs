@@ -9,6 +9,7 @@ use crate::{
         period::PeriodKind,
         retention::Keep,
         schedule::Schedule,
+        severity::Severity,
     },
     steps::Step,
 };
@@ -36,8 +37,39 @@ pub struct Job {
     pub lock_wait: Duration,
     /// What makes it a backup job.
     pub backup: Option<BackupPolicy>,
+    /// How the steps follow each other.
+    pub mode: Mode,
+    /// How bad a failure is.
+    pub severity: Severity,
+    /// What becomes of slots that passed without a run.
+    pub catch_up: CatchUp,
+    /// Up to how much later than its slot it starts, by host and job always the same.
+    pub jitter: Duration,
     /// Its steps, in order.
     pub steps: Vec<JobStep>,
+}
+
+/// How a job's steps follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// One after the other; the first that fails ends the run.
+    #[default]
+    Sequence,
+    /// All at once, and all to their end: for checks.
+    Checklist,
+}
+
+/// What becomes of slots that passed without a run: the host was down, or maint was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CatchUp {
+    /// Nothing; they are recorded as missed.
+    None,
+    /// The newest of them runs as soon as it can; the others are recorded as missed.
+    #[default]
+    Once,
+    /// As `Once`, where the newest is not older than this.
+    Within(Duration),
 }
 
 /// What happens when a job is started while it runs.

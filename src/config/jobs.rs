@@ -6,7 +6,7 @@ use super::{
     diagnostic::Mistake,
     document::{Document, nearest, place},
     host,
-    job::{BackupPolicy, Job, JobStep},
+    job::{BackupPolicy, Job, JobStep, Mode},
     keep,
     shape::{BackupSection, JobFile, StepSection},
 };
@@ -41,6 +41,11 @@ pub(super) fn resolve(document: &Document, name: JobName, stack: &Stack, mistake
             mistakes.push(document.at_path(&place!["locks", i], message));
         }
     }
+    if raw.mode == Some(Mode::Checklist) && raw.backup.is_some() {
+        let mistake =
+            document.at_path(&place!["mode"], "a backup job cannot be a checklist: its steps follow each other");
+        mistakes.push(mistake.help("leave `mode` out, or take the checks into a job of their own"));
+    }
     check_steps(document, &raw, stack, mistakes);
     check_stores(document, &raw, stack, mistakes);
     let backup = raw.backup.map(|b| backup(document, b, mistakes));
@@ -61,6 +66,10 @@ pub(super) fn resolve(document: &Document, name: JobName, stack: &Stack, mistake
         locks: raw.locks,
         lock_wait: raw.lock_wait.map_or(DEFAULT_LOCK_WAIT, |t| t.0),
         backup,
+        mode: raw.mode.unwrap_or_default(),
+        severity: raw.severity.unwrap_or_default(),
+        catch_up: raw.catch_up.map(Into::into).unwrap_or_default(),
+        jitter: raw.jitter.map_or(Duration::ZERO, |t| t.0),
         steps: steps.collect(),
     })
 }

@@ -6,7 +6,7 @@ use super::document::Segment;
 const HOST: &[&str] =
     &["compose", "prometheus", "alertmanager", "redis", "certificate", "endpoint", "notify", "metric"];
 /// Top-level keys of a job.
-const JOB: &[&str] = &["catch_up", "mode", "severity"];
+const JOB: &[&str] = &[];
 /// Keys of `[backup]`.
 const BACKUP: &[&str] = &["encrypt_to", "sign"];
 

@@ -9,7 +9,13 @@ use std::{
 use super::{ConfigError, Job, Mistake, document::Document, host, jobs, trust};
 use crate::{
     adapters::files,
-    model::{ids::JobName, secret::SecretSource, stack::Stack, store::Place},
+    model::{
+        ids::JobName,
+        roster::{BackupFacts, JobFacts},
+        secret::SecretSource,
+        stack::Stack,
+        store::Place,
+    },
 };
 
 /// Nobody writes a configuration of this size by hand.
@@ -29,6 +35,26 @@ pub struct Config {
     pub jobs: BTreeMap<JobName, Job>,
     /// What is valid but worth a look.
     pub warnings: Vec<Mistake>,
+}
+
+impl Config {
+    /// What the jobs promise, for steps and reports.
+    pub fn roster(&self) -> Vec<JobFacts> {
+        let facts = |job: &Job| JobFacts {
+            name: job.name.clone(),
+            schedule: job.schedule.clone(),
+            zone: job.timezone,
+            timeout: job.timeout,
+            severity: job.severity,
+            backup: job.backup.as_ref().map(|policy| BackupFacts {
+                series: policy.series.clone(),
+                period: policy.period,
+                verify: policy.verify,
+                stores: policy.stores.clone(),
+            }),
+        };
+        self.jobs.values().map(facts).collect()
+    }
 }
 
 /// Loads `explicit`, or the first of `$MAINT_CONFIG`, `/etc/maint/maint.toml`, `./maint.toml`.

@@ -19,5 +19,5 @@ mod stores;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};
-pub use job::{BackupPolicy, IfUnverifiable, Job, JobStep, Overlap};
+pub use job::{BackupPolicy, CatchUp, IfUnverifiable, Job, JobStep, Mode, Overlap};
 pub use load::{Config, load, load_if_any};

@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::job::{IfUnverifiable, Overlap};
+use super::job::{CatchUp, IfUnverifiable, Mode, Overlap};
 use crate::{
     model::{
         ids::{SeriesName, StepId},
         manifest::Level,
         period::PeriodKind,
         schedule::Dst,
+        severity::Severity,
         stack::SslMode,
         store::ObjectLock,
     },
@@ -240,11 +241,43 @@ pub struct JobFile {
     pub locks: Vec<String>,
     /// How long to wait for a lock. Default: `1h`.
     pub lock_wait: Option<Span>,
+    /// `sequence`: one step after the other, and the first that fails ends the run. `checklist`: all at once, for checks.
+    /// Default: `sequence`.
+    pub mode: Option<Mode>,
+    /// How bad a failure is, `P0` to `P3`: who hears of it. Default: `P2`.
+    pub severity: Option<Severity>,
+    /// What becomes of slots that passed without a run: `"none"`, `"once"` (the newest runs as soon as it can) or
+    /// `{ within = "24h" }` (as `once`, where it is not older). Default: `once`.
+    pub catch_up: Option<CatchUpValue>,
+    /// Up to how much later than its slot it starts; for a host and a job always the same. Default: not at all.
+    pub jitter: Option<Span>,
     /// Makes it a backup job.
     pub backup: Option<BackupSection>,
     /// Its steps, in order.
     #[serde(default)]
     pub step: Vec<StepSection>,
+}
+
+/// `"none"`, `"once"` or `{ within = "24h" }`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CatchUpValue {
+    /// They are recorded as missed.
+    None,
+    /// The newest runs as soon as it can.
+    Once,
+    /// As `once`, where the newest is not older than this.
+    Within(Span),
+}
+
+impl From<CatchUpValue> for CatchUp {
+    fn from(value: CatchUpValue) -> Self {
+        match value {
+            CatchUpValue::None => Self::None,
+            CatchUpValue::Once => Self::Once,
+            CatchUpValue::Within(span) => Self::Within(span.0),
+        }
+    }
 }
 
 /// `[backup]`: what becomes of what the steps capture.

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    finding::Finding,
     ids::{JobName, RunId, StepId},
     outcome::Outcome,
 };
@@ -23,6 +24,12 @@ pub enum Event {
     Note { step: StepId, text: String },
     /// An attempt failed and another one follows.
     Retry { step: StepId, attempt: u32, after_ms: u64, error: String },
+    /// A check observed something.
+    Finding {
+        step: StepId,
+        #[serde(flatten)]
+        finding: Finding,
+    },
     /// A step ended.
     StepFinished {
         step: StepId,

@@ -93,12 +93,18 @@ pub struct RunFacts {
 pub enum Trigger {
     /// Somebody typed it.
     Manual,
+    /// A timer of systemd.
+    Timer,
+    /// maint's own daemon.
+    Daemon,
 }
 
 impl fmt::Display for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Manual => f.pad("manual"),
+            Self::Timer => f.pad("timer"),
+            Self::Daemon => f.pad("daemon"),
         }
     }
 }

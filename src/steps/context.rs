@@ -2,14 +2,17 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{
     contents::Codec,
     event::StepEvents,
-    ids::{self, RunId, StepId},
+    finding::{self, Finding},
+    ids::{self, JobName, RunId, StepId},
     manifest::Artifact,
     outcome::Outcome,
+    roster::JobFacts,
     secret::Secret,
     stack::Stack,
 };
@@ -19,8 +22,14 @@ use crate::model::{
 pub struct StepContext {
     /// The resolved configuration of the host.
     pub stack: Arc<Stack>,
+    /// Every job of the host and what it promises.
+    pub jobs: Arc<Vec<JobFacts>>,
+    /// The job that the step belongs to.
+    pub job: JobName,
     /// The run that the step belongs to.
     pub run: RunId,
+    /// When the run started.
+    pub started: DateTime<Utc>,
     /// The step's own id.
     pub step: StepId,
     /// The period's label, e.g. `202608`.
@@ -57,6 +66,8 @@ pub struct StepReport {
     pub outcome: Outcome,
     /// What it did, in one line for people.
     pub summary: String,
+    /// What it observed.
+    pub findings: Vec<Finding>,
     /// What it captured.
     pub artifacts: Vec<Artifact>,
     /// Programs that took part, with their versions.
@@ -72,6 +83,18 @@ impl StepReport {
             [only] => Outcome::Warning((*only).clone()),
             [first, rest @ ..] => Outcome::Warning(format!("{first} (and {} more)", rest.len())),
         };
-        Self { outcome, summary, artifacts, tools }
+        Self { outcome, summary, findings: Vec::new(), artifacts, tools }
+    }
+
+    /// A report on what a check observed: as good as its worst finding.
+    pub fn found(summary: impl Into<String>, findings: Vec<Finding>) -> Self {
+        let outcome = finding::outcome(&findings);
+        Self { findings, ..Self::done(outcome, summary) }
+    }
+
+    /// A report on work that captured and observed nothing.
+    pub fn done(outcome: Outcome, summary: impl Into<String>) -> Self {
+        let (findings, artifacts) = (Vec::new(), Vec::new());
+        Self { outcome, summary: summary.into(), findings, artifacts, tools: BTreeMap::new() }
     }
 }

@@ -36,7 +36,10 @@ fn context(root: &Path, staging: &Path) -> StepContext {
     let step: StepId = "t".parse().unwrap();
     StepContext {
         stack: Arc::new(stack),
+        jobs: std::sync::Arc::default(),
+        job: "backup".parse().unwrap(),
         run: clock::run_id(),
+        started: clock::now(),
         step,
         period: "1".into(),
         staging: staging.to_owned(),

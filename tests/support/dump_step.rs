@@ -42,7 +42,10 @@ impl Stage {
         let step: maint::model::ids::StepId = "db".parse().unwrap();
         let context = StepContext {
             stack: postgres::stack(dir.path(), server),
+            jobs: std::sync::Arc::default(),
+            job: "backup".parse().unwrap(),
             run: clock::run_id(),
+            started: clock::now(),
             step: step.clone(),
             period: "202608".into(),
             staging,

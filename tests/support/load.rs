@@ -54,7 +54,10 @@ pub async fn capture(server: PostgresServer, kind: &str, options: &str) -> Captu
     fs::create_dir(&dir).unwrap();
     let context = StepContext {
         stack: Arc::clone(&stack),
+        jobs: std::sync::Arc::default(),
+        job: "backup".parse().unwrap(),
         run: clock::run_id(),
+        started: clock::now(),
         step: step.clone(),
         period: "202608".into(),
         staging: staging.path().to_owned(),

@@ -1,6 +1,7 @@
 //! The embedded database of runs: `ledger.sqlite` in the state directory. Sets are the truth about backups; the ledger
 //! is the truth about what was tried.
 
+mod findings;
 mod rows;
 
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 
+pub use findings::FindingRow;
 pub use rows::{Note, RunRow, StepRow};
 
 use super::files::{self, FileError};
@@ -21,7 +23,7 @@ use crate::model::{
 /// The ledger's file in the state directory.
 pub const LEDGER_FILE: &str = "ledger.sqlite";
 /// Append-only: a published migration never changes.
-const MIGRATIONS: &[&str] = &[include_str!("001-runs.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("001-runs.sql"), include_str!("002-findings.sql")];
 /// Another maint may be writing just now.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 

@@ -5,13 +5,14 @@ use std::{path::Path, time::Duration};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::time::Instant;
 
-use super::{Captured, Run, Trouble, too_long};
+use super::{Run, Trouble, too_long};
 use crate::{
     adapters::clock,
     config::JobStep,
     model::{
         event::{Event, StepEvents},
         failure::Class,
+        ids::StepId,
         outcome::Outcome,
     },
     steps::{StepContext, StepReport},
@@ -21,30 +22,27 @@ use crate::{
 const UNWIND: Duration = Duration::from_secs(30);
 
 impl Run<'_> {
-    /// Runs a step to its end: what it captured is added to `captured`.
+    /// Runs a step to its end. The outcome that it gives names the step where it went wrong.
     pub(super) async fn step(
         &self,
         number: usize,
         step: &JobStep,
         staging: &Path,
         deadline: Instant,
-        captured: &mut Captured,
-    ) -> Result<Outcome, Trouble> {
+    ) -> Result<StepReport, Trouble> {
         let begun = clock::monotonic();
         self.sink.emit(Event::StepStarted { step: step.id.clone(), what: step.step.summary().to_owned() });
         let result = self.attempts(step, staging, deadline).await;
         match result {
-            Ok(report) => {
-                self.ended(number, &step.id, &report.outcome, begun, report.summary);
-                captured.artifacts.extend(report.artifacts);
-                captured.tools.extend(report.tools);
-                Ok(report.outcome)
+            Ok(mut report) => {
+                self.found(&step.id, &report.findings);
+                self.ended(number, &step.id, &report.outcome, begun, report.summary.clone());
+                name(&step.id, &mut report.outcome);
+                Ok(report)
             }
             Err(mut trouble) => {
                 self.ended(number, &step.id, &trouble.outcome, begun, String::new());
-                if let Outcome::Failed(reason) | Outcome::Unknown(reason) = &mut trouble.outcome {
-                    *reason = format!("{}: {reason}", step.id);
-                }
+                name(&step.id, &mut trouble.outcome);
                 Err(trouble)
             }
         }
@@ -84,7 +82,10 @@ impl Run<'_> {
         let cancel = self.cancel.child_token();
         let context = StepContext {
             stack: self.stack.clone(),
+            jobs: self.roster.clone(),
+            job: self.plan.job.name.clone(),
             run: self.id,
+            started: self.started,
             step: step.id.clone(),
             period: self.plan.period.clone(),
             staging: staging.to_owned(),
@@ -122,6 +123,13 @@ impl Run<'_> {
                 Err(Trouble::failed(format!("panicked: {panic}; this is a mistake in maint, please report it")))
             }
         }
+    }
+}
+
+/// The run's outcome says which step it was.
+fn name(step: &StepId, outcome: &mut Outcome) {
+    if let Outcome::Failed(reason) | Outcome::Unknown(reason) = outcome {
+        *reason = format!("{step}: {reason}");
     }
 }
 

@@ -80,6 +80,9 @@ fn line(event: &Event) -> Option<(String, String)> {
         Event::Retry { step, attempt, after_ms, error } => {
             (step.to_string(), format!("failed: {error}; attempt {attempt} follows in {after_ms} ms"))
         }
+        Event::Finding { step, finding } => {
+            (step.to_string(), format!("{}: {}: {}", finding.band, finding.subject, finding.seen))
+        }
         Event::StepFinished { step, outcome, millis, summary } => {
             let took = Elapsed(std::time::Duration::from_millis(*millis));
             (step.to_string(), format!("{outcome} after {took}: {summary}"))

@@ -1,6 +1,7 @@
 //! Carries a plan out: locks, steps, and in a backup job verify, seal and publish; the outcome goes to the ledger.
 
 mod attempt;
+mod checklist;
 mod journal;
 mod locks;
 mod prune;
@@ -9,7 +10,11 @@ mod upload;
 
 pub(super) use locks::job_lock;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
@@ -30,13 +35,15 @@ use crate::{
         staging::{self, Staging},
     },
     capture::quiesce::{self, QuiesceError},
-    config::{Config, Job},
+    config::{Config, Job, Mode},
     model::{
         event::{Event, EventSink},
         failure::{Class, Diagnose, chain},
+        finding::Finding,
         ids::{RunId, StepId},
         manifest::{Artifact, Trigger},
         outcome::Outcome,
+        roster::JobFacts,
         secret::Secret,
         stack::Stack,
         units::Elapsed,
@@ -99,6 +106,15 @@ impl Diagnose for RunError {
     }
 }
 
+/// What a run is to do, and who asks for it.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// What the caller asks for beyond the job.
+    pub choice: Choice,
+    /// What started it.
+    pub trigger: Trigger,
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct RunReport {
@@ -144,6 +160,8 @@ struct Run<'a> {
     id: RunId,
     plan: &'a Plan,
     stack: Arc<Stack>,
+    roster: Arc<Vec<JobFacts>>,
+    trigger: Trigger,
     started: DateTime<Utc>,
     attempt: u32,
     host_secret: Secret,
@@ -167,12 +185,12 @@ struct Captured {
 pub async fn run(
     config: &Config,
     job: &Job,
-    choice: &Choice,
+    order: &Order,
     sink: &EventSink,
     cancel: &CancellationToken,
 ) -> Result<RunReport, RunError> {
     let started = clock::now();
-    let plan = Plan::of(job, &config.stack, choice, started)?;
+    let plan = Plan::of(job, &config.stack, &order.choice, started)?;
     let stack = config.stack.clone();
     crate::adapters::files::create_private_dir(&stack.state_dir)
         .and_then(|()| crate::adapters::files::check_writable(&stack.state_dir))
@@ -193,12 +211,14 @@ pub async fn run(
         let outcome = Outcome::Skipped(format!("the slot was done by run {earlier}"));
         return Ok(RunReport { id, outcome, class: None, set: None, log_dir });
     }
-    let attempt =
-        ledger.begin(&NewRun { id, job: job.name.clone(), trigger: Trigger::Manual, slot: plan.slot, started })?;
+    let trigger = order.trigger;
+    let attempt = ledger.begin(&NewRun { id, job: job.name.clone(), trigger, slot: plan.slot, started })?;
     let ledger = Arc::new(std::sync::Mutex::new(ledger));
     let sink = journal::attach(&stack.state_dir, id, ledger.clone(), sink.clone())?;
     let cancel = cancel.clone();
-    let run = Run { id, plan: &plan, stack, started, attempt, host_secret, signer, ledger, sink, cancel };
+    let roster = Arc::new(config.roster());
+    let run =
+        Run { id, plan: &plan, stack, roster, trigger, started, attempt, host_secret, signer, ledger, sink, cancel };
     run.announce(&dead, &back);
     let (trouble, set, outcome) = run.carry_out().await;
     run.end(trouble, set, outcome, log_dir)
@@ -237,17 +257,40 @@ impl Run<'_> {
         let deadline = tokio::time::Instant::now() + self.plan.job.timeout;
         let mut captured = Captured::default();
         let dir = staging.as_ref().map_or_else(PathBuf::new, |s| s.dir().to_owned());
-        for (number, step) in self.plan.chosen().enumerate() {
-            match self.step(number, step, &dir, deadline, &mut captured).await {
-                Ok(of_step) => outcome = outcome.worst(of_step),
-                Err(trouble) => return (Some(trouble), None, outcome),
-            }
-        }
-        let Some(staging) = staging else { return (None, None, outcome) };
+        let (trouble, of_steps) = match self.plan.job.mode {
+            Mode::Sequence => self.sequence(&dir, deadline, &mut captured).await,
+            Mode::Checklist => self.checklist(deadline).await,
+        };
+        outcome = outcome.worst(of_steps);
+        let Some(staging) = staging.filter(|_| trouble.is_none()) else { return (trouble, None, outcome) };
         match self.publish(staging, captured, deadline).await {
             Ok((set, shortfall)) => self.after(set, shortfall, outcome, deadline).await,
             Err(trouble) => (Some(trouble), None, outcome),
         }
+    }
+
+    /// One step after the other; the first that fails ends it.
+    async fn sequence(
+        &self,
+        dir: &Path,
+        deadline: tokio::time::Instant,
+        captured: &mut Captured,
+    ) -> (Option<Trouble>, Outcome) {
+        let mut outcome = Outcome::Ok;
+        for (number, step) in self.plan.chosen().enumerate() {
+            let report = match self.step(number, step, dir, deadline).await {
+                Ok(report) => report,
+                Err(trouble) => return (Some(trouble), outcome),
+            };
+            captured.artifacts.extend(report.artifacts);
+            captured.tools.extend(report.tools);
+            if let Outcome::Failed(_) = report.outcome {
+                let trouble = Trouble { outcome: report.outcome, class: Class::Failed, hint: None };
+                return (Some(trouble), outcome);
+            }
+            outcome = outcome.worst(report.outcome);
+        }
+        (None, outcome)
     }
 
     /// What a published set is followed by: its copies, and the pruning of older ones.
@@ -291,6 +334,18 @@ impl Run<'_> {
             }
         }
         Staging::create(backup_dir, self.id).map(Some).map_err(|e| Trouble::of(&e))
+    }
+
+    /// Records what a step observed, for the ledger and whoever listens.
+    fn found(&self, step: &StepId, findings: &[Finding]) {
+        if let Ok(ledger) = self.ledger.lock()
+            && let Err(error) = ledger.findings_of(self.id, step.as_str(), findings)
+        {
+            tracing::warn!(%error, "findings are missing in the ledger");
+        }
+        for finding in findings {
+            self.sink.emit(Event::Finding { step: step.clone(), finding: finding.clone() });
+        }
     }
 
     /// Records a step's or stage's end, for the ledger and whoever listens.

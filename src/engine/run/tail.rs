@@ -21,7 +21,7 @@ use crate::{
         event::{Event, StepEvents},
         failure::{Class, chain},
         ids::StepId,
-        manifest::{Artifact, HostFacts, Level, RunFacts, Trigger},
+        manifest::{Artifact, HostFacts, Level, RunFacts},
         outcome::Outcome,
         stack::Stack,
         units::{ByteSize, count},
@@ -172,7 +172,7 @@ impl Run<'_> {
             job: self.plan.job.name.clone(),
             run: RunFacts {
                 id: self.id,
-                trigger: Trigger::Manual,
+                trigger: self.trigger,
                 slot: self.plan.slot,
                 attempt: self.attempt,
                 started: self.started,
