@@ -9,7 +9,7 @@ use super::{
     coverage,
     diagnostic::Mistake,
     document::{Document, nearest, place},
-    secrets,
+    notify, secrets,
     shape::{DrillSection, HostFile, PostgresSection, SignSection},
     stores,
 };
@@ -42,6 +42,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
     let state_dir = under(raw.state_dir, "/var/lib/maint");
     let drill = drill(document, &root, &state_dir, raw.drill.unwrap_or_default(), &postgres, mistakes);
     let stores = stores::resolve(document, &root, raw.store, mistakes);
+    let notify = notify::resolve(document, &root, raw.notify, raw.escalation.unwrap_or_default(), mistakes);
     Stack {
         name: raw.stack,
         timezone,
@@ -53,6 +54,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         docker: Docker { host: docker_host },
         drill,
         stores,
+        notify,
         audit: coverage::resolve(document, raw.audit.unwrap_or_default(), raw.coverage.unwrap_or_default(), mistakes),
         sign: raw.sign.map(|section| sign(document, &root, section, mistakes)).unwrap_or_default(),
     }

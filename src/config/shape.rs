@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::job::{CatchUp, IfUnverifiable, Mode, Overlap};
+use super::{
+    job::{CatchUp, IfUnverifiable, Mode, Overlap},
+    notify::{EscalationSection, NotifySection},
+};
 use crate::{
     model::{
         ids::{SeriesName, StepId},
@@ -68,6 +71,11 @@ pub struct HostFile {
     pub store: BTreeMap<String, StoreSection>,
     /// Who signs sets and records, and who is believed.
     pub sign: Option<SignSection>,
+    /// Who is told what goes wrong, by name.
+    #[serde(default)]
+    pub notify: BTreeMap<String, NotifySection>,
+    /// What becomes of a failure that nobody acknowledges.
+    pub escalation: Option<EscalationSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.

@@ -14,6 +14,8 @@ pub mod finding;
 pub mod ids;
 pub mod inventory;
 pub mod manifest;
+pub mod notification;
+pub mod notify;
 pub mod outcome;
 pub mod parts;
 pub mod period;
