@@ -96,6 +96,25 @@ pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     Ok(Config { path, stack: Arc::new(stack), jobs, warnings: mistakes })
 }
 
+/// Loads what is right of a configuration: for telling somebody that it is wrong, for nothing else. Mistakes stand in the
+/// warnings.
+///
+/// # Errors
+/// When nothing can be made of it, or others may have written it.
+pub fn load_to_tell(explicit: Option<&Path>) -> Result<Config, ConfigError> {
+    let wrong = match load(explicit) {
+        Ok(config) => return Ok(config),
+        Err(wrong) => wrong,
+    };
+    let path = find(explicit)?;
+    let trusted = trust::check(&path).is_empty();
+    let document = read(&path)?;
+    let Some(raw) = document.read_the_rest().filter(|_| trusted) else { return Err(wrong) };
+    let stack = host::resolve(&document, &path, raw, &mut Vec::new());
+    let jobs = read_jobs(&stack, &mut Vec::new());
+    Ok(Config { path, stack: Arc::new(stack), jobs, warnings: wrong.mistakes })
+}
+
 /// Loads the same, where there is one at all: some commands work on a host that has none.
 ///
 /// # Errors

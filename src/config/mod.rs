@@ -21,4 +21,4 @@ mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};
 pub use job::{BackupPolicy, CatchUp, IfUnverifiable, Job, JobStep, Mode, Overlap};
-pub use load::{Config, load, load_if_any};
+pub use load::{Config, load, load_if_any, load_to_tell};

@@ -2,6 +2,7 @@
 //! is the truth about what was tried.
 
 mod findings;
+mod notify;
 mod rows;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 
 pub use findings::FindingRow;
+pub use notify::{Delivery, DeliveryState, Undecided};
 pub use rows::{Note, RunRow, StepRow};
 
 use super::files::{self, FileError};
@@ -23,7 +25,7 @@ use crate::model::{
 /// The ledger's file in the state directory.
 pub const LEDGER_FILE: &str = "ledger.sqlite";
 /// Append-only: a published migration never changes.
-const MIGRATIONS: &[&str] = &[include_str!("001-runs.sql"), include_str!("002-findings.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("001-runs.sql"), include_str!("002-findings.sql"), include_str!("004-notifications.sql")];
 /// Another maint may be writing just now.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -94,10 +96,17 @@ pub struct NewRun {
 pub struct EndOfRun<'a> {
     /// How it ended.
     pub outcome: &'a Outcome,
+    /// What kind of failure it was.
+    pub class: Option<Class>,
     /// The next thing to type or look at.
     pub hint: Option<&'a str>,
     /// The set that it published, and the level to which that was verified.
     pub set: Option<(&'a Path, String)>,
+}
+
+/// A class as the ledger has it.
+fn class_word(class: Class) -> Option<String> {
+    serde_json::to_value(class).ok()?.as_str().map(str::to_owned)
 }
 
 impl Ledger {
@@ -229,11 +238,12 @@ impl Ledger {
     pub fn end(&self, run: RunId, ended: DateTime<Utc>, end: &EndOfRun<'_>) -> Result<(), LedgerError> {
         let (set, level) = end.set.as_ref().map(|(p, l)| (p.to_string_lossy(), l.as_str())).unzip();
         let written = self.db.execute(
-            "UPDATE run SET ended = ?, outcome = ?, reason = ?, hint = ?, set_path = ?, set_level = ? WHERE id = ?",
+            "UPDATE run SET ended = ?, outcome = ?, reason = ?, class = ?, hint = ?, set_path = ?, set_level = ? WHERE id = ?",
             params![
                 ended.to_rfc3339(),
                 end.outcome.word(),
                 end.outcome.reason(),
+                end.class.and_then(class_word),
                 end.hint,
                 set,
                 level,

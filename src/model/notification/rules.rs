@@ -71,7 +71,7 @@ pub fn passed(open: &[Incident], now: DateTime<Utc>, escalation: &Escalation) ->
 
 /// One message for all that is over.
 fn recovery(closed: &[Incident]) -> Option<Telling> {
-    let mut failures = closed.iter().filter(|incident| incident.what.state.is_failure());
+    let failures = closed.iter().filter(|incident| incident.what.state.is_failure());
     let first = failures.clone().min_by_key(|incident| incident.since)?;
     let last = failures.clone().max_by_key(|incident| incident.what.at)?;
     let incident = Incident {
@@ -81,6 +81,11 @@ fn recovery(closed: &[Incident]) -> Option<Telling> {
         ..last.clone()
     };
     Some(Telling { why: Why::Recovered, level_before: incident.level, incident })
+}
+
+/// Something that is told for itself, and belongs to no incident.
+pub fn plain(what: &Happening) -> Incident {
+    begun(what, what.fingerprint())
 }
 
 fn begun(what: &Happening, fingerprint: String) -> Incident {

@@ -113,7 +113,7 @@ impl Message {
     fn state(&self) -> String {
         let what = &self.what;
         if self.why == Why::Recovered {
-            return format!("well again at {}", self.time(self.at));
+            return format!("well again at {}", self.time(what.at));
         }
         let step = what.step.as_ref().map(|step| format!(" in step {step}")).unwrap_or_default();
         let attempt = if what.attempt > 1 { format!(", attempt {}", what.attempt) } else { String::new() };
@@ -122,9 +122,10 @@ impl Message {
 
     fn since(&self) -> Option<String> {
         let since = self.since?;
-        let long = age(self.at - since);
+        let until = if self.why == Why::Recovered { self.what.at } else { self.at };
+        let long = age(until - since);
         match (self.why, self.times) {
-            (Why::Recovered, _) => Some(format!("it was so from {}, for {long}", self.time(since))),
+            (Why::Recovered, _) => Some(format!("not well from {}, for {long}", self.time(since))),
             (_, 0..2) if self.at - since < chrono::TimeDelta::minutes(1) => None,
             (_, times @ 2..) => Some(format!("{}, for {long}, {times} times", self.time(since))),
             _ => Some(format!("{}, for {long}", self.time(since))),
@@ -219,7 +220,7 @@ mod tests {
         assert_eq!(unknown.subject(), "P2: monthly-backup could not be checked (leanvibe on ops1)");
         let over = message(Why::Recovered, State::Failed, Severity::P0);
         assert_eq!(over.subject(), "monthly-backup is well again (leanvibe on ops1)");
-        assert!(over.text().contains("it was so from 2026-11-18 09:06:40 CET, for 3 hours"), "{}", over.text());
+        assert!(over.text().contains("not well from 2026-11-18 09:06:40 CET, for 3 hours"), "{}", over.text());
         let known = Message {
             ack: Some(Ack { by: "ana".into(), at: over.at, note: Some("disk".into()) }),
             ..message(Why::Again, State::Failed, Severity::P2)

@@ -1,0 +1,217 @@
+//! Tells people: what is told is decided and recorded in one transaction of the ledger, and sent from there. So that
+//! whoever dies in between loses nothing: the next [`tick`] decides about every run that ended, and sends what is left.
+
+mod beat;
+mod decide;
+mod send;
+
+pub(super) use beat::Beats;
+pub(super) use send::directly;
+pub use decide::{UnitFailure, unit_ended};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    adapters::{
+        clock, host,
+        ledger::{DeliveryState, Ledger, LedgerError},
+        lock::LockError,
+    },
+    config::{Config, Job},
+    model::{
+        failure::{Class, Diagnose},
+        notification::{Ack, Happening, Incident, Message, State, Why, rules},
+        stack::Stack,
+    },
+};
+
+/// Why it could not be decided or recorded what is told. That a channel does not take a message is none of these.
+#[derive(Debug, thiserror::Error)]
+pub enum TellError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error("there is no channel `{0}`")]
+    NoSuchChannel(String),
+}
+
+impl Diagnose for TellError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Ledger(e) => e.class(),
+            Self::Lock(e) => e.class(),
+            Self::NoSuchChannel(_) => Class::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Ledger(e) => e.hint(),
+            Self::Lock(e) => e.hint(),
+            Self::NoSuchChannel(_) => Some("maint.toml has them as [notify.NAME]".into()),
+        }
+    }
+}
+
+/// What became of one message to one channel.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Told {
+    /// The channel.
+    pub channel: String,
+    /// The job or unit.
+    pub about: String,
+    /// Why it was told.
+    pub why: String,
+    /// How far it came.
+    pub state: DeliveryState,
+    /// Why it was not taken.
+    pub error: Option<String>,
+    /// What to do about that.
+    pub hint: Option<String>,
+    /// When it is tried again.
+    pub next_try: Option<DateTime<Utc>>,
+}
+
+/// Which messages are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// Those whose time has come.
+    Due,
+    /// All that wait.
+    All,
+}
+
+/// Decides about runs that ended, lets climb what nobody acknowledged, and sends what is due. Cheap where there is nothing:
+/// at the end of every run, every minute in the daemon, from a timer.
+///
+/// # Errors
+/// When the ledger cannot be used.
+pub async fn tick(config: &Config, haste: Haste) -> Result<Vec<Told>, TellError> {
+    let now = clock::now();
+    {
+        let ledger = Ledger::open(&config.stack.state_dir)?;
+        decide::runs(config, &ledger, now)?;
+        decide::climb(&config.stack, &ledger, now)?;
+    }
+    send::due(&config.stack, now, haste).await
+}
+
+/// Slots of a job passed without a run, each with the reason. It is recorded; the next [`tick`] sends it.
+///
+/// # Errors
+/// When the ledger cannot be used.
+pub fn missed(config: &Config, job: &Job, slots: &[(DateTime<Utc>, String)]) -> Result<(), TellError> {
+    let Some((_, why)) = slots.last() else { return Ok(()) };
+    let shown = |slot: &DateTime<Utc>| slot.with_timezone(&job.timezone).format("%Y-%m-%d %H:%M %Z").to_string();
+    let times: Vec<String> = slots.iter().rev().take(5).rev().map(|(slot, _)| shown(slot)).collect();
+    let more = if slots.len() > times.len() { "…, " } else { "" };
+    let what = Happening {
+        state: State::Missed,
+        reason: Some(format!("no run at {more}{}: {why}", times.join(", "))),
+        hint: Some(format!("run it now: maint run {}", job.name)),
+        ..blank(job, clock::now())
+    };
+    record(&config.stack, &what)
+}
+
+/// A run could not begin.
+///
+/// # Errors
+/// When the ledger cannot be used.
+pub(super) fn not_started(config: &Config, what: &Happening) -> Result<(), TellError> {
+    record(&config.stack, what)
+}
+
+/// Somebody knows of a failure: it does not climb any more. Gives what was acknowledged.
+///
+/// # Errors
+/// When the ledger cannot be used.
+pub fn acknowledge(stack: &Stack, about: &str, until: DateTime<Utc>, ack: &Ack) -> Result<Vec<Incident>, TellError> {
+    let ledger = Ledger::open(&stack.state_dir)?;
+    let mut known = ledger.incidents(Some(about))?;
+    known.retain(|incident| incident.since <= until && incident.what.state.is_failure());
+    let mut done = Vec::new();
+    for incident in known {
+        if ledger.acknowledge(incident.id, ack)? {
+            done.push(Incident { ack: Some(ack.clone()), ..incident });
+        }
+    }
+    Ok(done)
+}
+
+/// Tries a channel: sends a test, and gives what became of it.
+///
+/// # Errors
+/// When there is no such channel, or the ledger cannot be used.
+pub async fn test(config: &Config, channel: &str) -> Result<Told, TellError> {
+    let unknown = || TellError::NoSuchChannel(channel.to_owned());
+    let channel = config.stack.notify.channels.get(channel).ok_or_else(unknown)?;
+    let now = clock::now();
+    let heard = config.jobs.values().find(|job| channel.hears(job.name.as_str(), job.severity));
+    let what = match heard {
+        Some(job) => blank(job, now),
+        None => Happening { about: "test".into(), severity: channel.min_severity, ..nameless(now) },
+    };
+    let what = Happening { severity: channel.min_severity, ..what };
+    let message = message(&config.stack, Why::Test, &what, now);
+    send::test(&config.stack, channel, &message).await
+}
+
+/// Decides about something that has no run of its own, and records what is told of it.
+fn record(stack: &Stack, what: &Happening) -> Result<(), TellError> {
+    let (ledger, now) = (Ledger::open(&stack.state_dir)?, clock::now());
+    let done = ledger.as_one(|| {
+        let open = ledger.incidents(Some(&what.about))?;
+        let verdict = rules::happened(&open, what, &stack.notify.escalation);
+        decide::keep(stack, &ledger, &verdict, what, now)?;
+        decide::heartbeats(stack, &ledger, what, now)
+    });
+    Ok(done?)
+}
+
+/// A happening of a job of which nothing is known yet.
+pub(super) fn blank(job: &Job, at: DateTime<Utc>) -> Happening {
+    Happening {
+        about: job.name.to_string(),
+        description: Some(job.description.clone()),
+        runbook: job.runbook.clone(),
+        severity: job.severity,
+        ..nameless(at)
+    }
+}
+
+fn nameless(at: DateTime<Utc>) -> Happening {
+    Happening {
+        about: String::new(),
+        description: None,
+        runbook: None,
+        severity: crate::model::severity::Severity::default(),
+        state: State::Ok,
+        step: None,
+        class: None,
+        reason: None,
+        hint: None,
+        run: None,
+        attempt: 1,
+        at,
+        log: None,
+    }
+}
+
+/// A message that is about no incident.
+fn message(stack: &Stack, why: Why, what: &Happening, at: DateTime<Utc>) -> Message {
+    Message {
+        why,
+        stack: stack.name.clone(),
+        host: host::name(),
+        zone: stack.timezone.name().to_owned(),
+        level: 1,
+        incident: None,
+        what: what.clone(),
+        since: None,
+        times: 1,
+        ack: None,
+        at,
+    }
+}
