@@ -40,7 +40,8 @@ impl Ack {
         let ack = notification::Ack { by: self.by.unwrap_or_else(caller), at: clock::now(), note: self.note };
         let done = notify::acknowledge(&config.stack, &about, until, &ack)?;
         if done.is_empty() {
-            let message = format!("there is nothing to acknowledge: {about} does not fail, or no longer for that reason");
+            let message =
+                format!("there is nothing to acknowledge: {about} does not fail, or no longer for that reason");
             return Err(Failure::failed(message, "see what fails: maint ack"));
         }
         for incident in done {
@@ -80,10 +81,13 @@ fn list(config: &Config) -> Result<Exit, Failure> {
     let mut table = output::table(&["SEVERITY", "JOB", "FAILS IN", "SINCE", "TIMES", "LEVEL", "KNOWN TO"]);
     for incident in open {
         let since = format!("{} ({})", local(config, incident.since), age(clock::now() - incident.since));
-        let known = incident.ack.map_or_else(|| "nobody".to_owned(), |ack| match ack.note {
-            Some(note) => format!("{}: {note}", ack.by),
-            None => ack.by,
-        });
+        let known = incident.ack.map_or_else(
+            || "nobody".to_owned(),
+            |ack| match ack.note {
+                Some(note) => format!("{}: {note}", ack.by),
+                None => ack.by,
+            },
+        );
         table.add_row(vec![
             incident.what.severity.to_string(),
             incident.what.about,

@@ -145,12 +145,7 @@ pub(super) fn resolve(
 }
 
 /// Patterns and slugs that name no job: whoever relies on them hears nothing.
-pub(super) fn check_jobs(
-    document: &Document,
-    notify: &Notify,
-    jobs: &BTreeSet<&JobName>,
-    mistakes: &mut Vec<Mistake>,
-) {
+pub(super) fn check_jobs(document: &Document, notify: &Notify, jobs: &BTreeSet<&JobName>, mistakes: &mut Vec<Mistake>) {
     let names = || jobs.iter().map(|name| name.as_str());
     for channel in notify.channels.values() {
         for (i, pattern) in channel.jobs.iter().enumerate() {
@@ -348,7 +343,8 @@ impl Reader<'_> {
         if host.is_empty() {
             self.missing("which mail server sends it?", "add `host = \"smtp.example.org\"`");
         }
-        let (file, env, credential) = (raw.password_file.take(), raw.password_env.take(), raw.password_credential.take());
+        let (file, env, credential) =
+            (raw.password_file.take(), raw.password_env.take(), raw.password_credential.take());
         let password = self.secret("password", file, env, credential, raw.password.take());
         let login = match (raw.user.take(), password) {
             (Some(user), Some(password)) => Some((user, password)),

@@ -212,8 +212,7 @@ impl Ledger {
         let (last, told) = (text(incident.what.at), text(incident.told));
         if incident.id != 0 {
             let query = "UPDATE incident SET what = ?, run = ?, last = ?, times = ?, level = ?, told = ? WHERE id = ?";
-            let values =
-                params![what, incident.what.run, last, incident.times, incident.level, told, incident.id];
+            let values = params![what, incident.what.run, last, incident.times, incident.level, told, incident.id];
             return self.db.execute(query, values).map(|_| incident.id).map_err(sql);
         }
         let query = "INSERT INTO incident (about, fingerprint, what, run, since, last, times, level, told) \
@@ -316,8 +315,7 @@ impl Ledger {
     /// # Errors
     /// When it cannot be written: then it must not be sent.
     pub fn sending(&self, id: &str) -> Result<(), LedgerError> {
-        let done =
-            self.db.execute("UPDATE delivery SET state = 'sending', tries = tries + 1 WHERE id = ?", [id]);
+        let done = self.db.execute("UPDATE delivery SET state = 'sending', tries = tries + 1 WHERE id = ?", [id]);
         done.map(drop).map_err(self.sql("recording that a message is sent"))
     }
 

@@ -6,8 +6,8 @@ mod decide;
 mod send;
 
 pub(super) use beat::Beats;
-pub(super) use send::directly;
 pub use decide::{UnitFailure, unit_ended};
+pub(super) use send::directly;
 
 use chrono::{DateTime, Utc};
 
