@@ -13,7 +13,7 @@ mod jobs;
 mod keep;
 mod later;
 mod load;
-mod notify;
+pub mod notify;
 mod secrets;
 pub mod shape;
 mod stores;

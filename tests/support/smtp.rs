@@ -37,14 +37,14 @@ class Keep:
         return "250 OK"
     async def handle_DATA(self, server, session, envelope):
         name = f"{len(os.listdir(dir + '/mail')):04}"
-        tls = session.ssl is not None
+        tls = server.transport.get_extra_info("sslcontext") is not None
         head = f"X-Got-Tls: {tls}\nX-Got-From: {envelope.mail_from}\nX-Got-To: {' '.join(envelope.rcpt_tos)}\n"
         with open(f"{dir}/mail/{name}", "wb") as f:
             f.write(head.encode() + envelope.content)
         return "250 OK"
 def check(server, session, envelope, mechanism, data):
     ok = isinstance(data, LoginPassword) and data.login == b"maint" and data.password == password.encode()
-    return AuthResult(success=ok)
+    return AuthResult(success=ok, handled=False)
 context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
 context.load_cert_chain(dir + "/certificate.pem", dir + "/key.pem")
 def make():
