@@ -1,6 +1,6 @@
 //! docker scout's command line and SARIF (<https://docs.docker.com/reference/cli/docker/scout/cves/>).
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -20,8 +20,6 @@ struct Answer {
 #[derive(Deserialize)]
 struct Run {
     tool: Tool,
-    #[serde(default)]
-    results: Option<Vec<Found>>,
 }
 
 #[derive(Deserialize)]
@@ -48,14 +46,10 @@ struct Properties {
     fixed_version: Option<String>,
     #[serde(default)]
     purls: Vec<String>,
+    #[serde(default, rename = "cvssV3_severity")]
+    severity: Option<String>,
     #[serde(default, rename = "security-severity")]
     score: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Found {
-    rule_id: String,
 }
 
 pub(super) fn scan(docker: Invocation, image: &str, answer: &Path) -> Invocation {
@@ -71,26 +65,28 @@ fn package(purl: &str) -> (String, String) {
     (decode(name), decode(version))
 }
 
+/// One for each package that has it.
+fn vulnerabilities(rule: Rule) -> Vec<Vulnerability> {
+    let of_word = rule.properties.severity.as_deref().map(Rating::from_word).filter(|r| *r != Rating::Unknown);
+    let of_score = || rule.properties.score.as_deref().and_then(|s| s.parse().ok()).map(Rating::from_score);
+    let rating = of_word.or_else(of_score).unwrap_or(Rating::Unknown);
+    let fixed = rule.properties.fixed_version.filter(|v| !v.is_empty() && v != "not fixed");
+    let purls = if rule.properties.purls.is_empty() { vec![String::new()] } else { rule.properties.purls };
+    let one = |purl: String| {
+        let (package, installed) = package(&purl);
+        Vulnerability { id: rule.id.clone(), package, installed, fixed: fixed.clone(), rating }
+    };
+    purls.into_iter().map(one).collect()
+}
+
 pub(super) fn parse(answer: &[u8]) -> Result<Scan, ScanError> {
     let answer: Answer = json(NAME, answer)?;
     if answer.runs.is_empty() {
         return Err(ScanError::Answer { scanner: NAME, problem: "it has no run".into() });
     }
-    let mut found = Vec::new();
-    for run in answer.runs {
-        let rules: BTreeMap<_, _> = run.tool.driver.rules.into_iter().map(|rule| (rule.id, rule.properties)).collect();
-        for result in run.results.unwrap_or_default() {
-            let Some(rule) = rules.get(&result.rule_id) else {
-                let problem = format!("it has no rule {}", result.rule_id);
-                return Err(ScanError::Answer { scanner: NAME, problem });
-            };
-            let (package, installed) = rule.purls.first().map(|p| package(p)).unwrap_or_default();
-            let fixed = rule.fixed_version.clone().filter(|v| !v.is_empty() && v != "not fixed");
-            let score = rule.score.as_deref().and_then(|s| s.parse().ok());
-            let rating = score.map_or(Rating::Unknown, Rating::from_score);
-            found.push(Vulnerability { id: result.rule_id, package, installed, fixed, rating });
-        }
-    }
+    // Each vulnerability is a rule; the results repeat them.
+    let rules = answer.runs.into_iter().flat_map(|run| run.tool.driver.rules);
+    let mut found: Vec<_> = rules.flat_map(vulnerabilities).collect();
     found.sort();
     found.dedup();
     // A login that is missing or an image that it cannot read end with an error; SARIF says no more.
