@@ -30,3 +30,4 @@ pub mod slots;
 pub mod stack;
 pub mod store;
 pub mod units;
+pub mod vulnerability;
