@@ -137,6 +137,8 @@ fn plain(event: &Event) -> Option<String> {
             };
             format!("  {} {step:<12} {:>9}  {what}", mark(outcome), millis(*took))
         }
+        // Heartbeats are no news while they are heard.
+        Event::Told { why, accepted: true, .. } if why == "ended" => return None,
         Event::Told { channel, about, why, accepted: true, .. } => {
             format!("  {} {channel} was told: {about}, {why}", output::good("✓"))
         }

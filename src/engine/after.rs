@@ -9,7 +9,7 @@ use crate::{
     config::{Config, Job, Overlap},
     model::{
         event::{Event, EventSink},
-        failure::{Class, Diagnose, chain},
+        failure::{Diagnose, chain},
         manifest::Trigger,
         notification::{Happening, State},
     },
@@ -55,8 +55,9 @@ fn is_told(job: &Job, order: &Order, error: &RunError) -> bool {
         RunError::Lock(LockError::Held { name, .. }) if *name == format!("job-{}", job.name) => {
             job.overlap != Overlap::Skip
         }
-        RunError::StoppedWaiting(_) => !by_hand,
-        _ => !(by_hand && error.class() == Class::Usage),
+        // Who typed it sees it.
+        RunError::StoppedWaiting(_) | RunError::Plan(_) => !by_hand,
+        _ => true,
     }
 }
 

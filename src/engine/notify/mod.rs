@@ -215,3 +215,14 @@ fn message(stack: &Stack, why: Why, what: &Happening, at: DateTime<Utc>) -> Mess
         at,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_can_tick_in_a_task() {
+        fn can_move<T: Send>(_: T) {}
+        let _compiles = |config: &Config| can_move(tick(config, Haste::Due));
+    }
+}

@@ -1,7 +1,11 @@
 //! Sends what the ledger has: each channel's messages in their order, by one maint at a time, and channels beside each
 //! other.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
@@ -11,7 +15,7 @@ use crate::{
     adapters::{
         clock,
         http::HttpError,
-        ledger::{Delivery, DeliveryState, Ledger},
+        ledger::{Delivery, DeliveryState, Ledger, LedgerError},
         lock::{Lock, LockError},
         notify::{self, NotifyError},
     },
@@ -23,8 +27,8 @@ use crate::{
     },
 };
 
-/// Another maint that sends to the same channel is waited for no longer: it or the next one sends ours too.
-const LOCK_WAIT: Duration = Duration::from_secs(15);
+/// Another maint that sends to the same channel is waited for no longer: it looks for ours before it ends.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// Waits between the first tries: what fails for a moment is told all the same at once.
 const QUICK: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 /// A channel that failed this often is tried once each time.
@@ -65,41 +69,25 @@ fn gone(stack: &Stack, channel: &str, now: DateTime<Utc>) -> Result<Vec<Told>, T
     Ok(told)
 }
 
+/// A channel's messages, and those that others record meanwhile.
 async fn channel_due(stack: &Stack, channel: &Channel) -> Result<Vec<Told>, TellError> {
     let Some(_lock) = lock(stack, channel).await? else { return Ok(Vec::new()) };
-    let ledger = Ledger::open(&stack.state_dir)?;
-    let mut told = Vec::new();
-    for delivery in ledger.waiting(&channel.name)? {
-        let Some(message) = &delivery.message else {
-            let error = "this maint cannot read it";
-            ledger.delivered(&delivery.id, DeliveryState::GivenUp, clock::now(), Some(error))?;
-            told.push(of(&delivery, DeliveryState::GivenUp, Some(error.to_owned())));
-            continue;
-        };
-        let (tries, result) = tries(&ledger, channel, &delivery, message).await?;
-        let now = clock::now();
-        let Err(error) = result else {
-            ledger.delivered(&delivery.id, DeliveryState::Accepted, now, None)?;
-            told.push(of(&delivery, DeliveryState::Accepted, None));
-            continue;
-        };
-        let text = chain(&error);
-        let old = now - delivery.created > GIVE_UP_AFTER;
-        let state = if old { DeliveryState::GivenUp } else { DeliveryState::Waiting };
-        let next_try = now + backoff(tries);
-        ledger.delivered(&delivery.id, state, if old { now } else { next_try }, Some(&text))?;
-        told.push(Told {
-            hint: error.hint(),
-            next_try: (!old).then_some(next_try),
-            ..of(&delivery, state, Some(text))
-        });
-        // What is wrong with one message may be right with the next; a channel that is down takes none.
-        if error.class() == Class::Retryable {
-            ledger.postpone(&channel.name, next_try)?;
-            break;
+    let outbox = Outbox(Mutex::new(Ledger::open(&stack.state_dir)?));
+    let (mut told, mut seen) = (Vec::new(), BTreeSet::new());
+    loop {
+        let mut waiting = outbox.with(|ledger| ledger.waiting(&channel.name))?;
+        waiting.retain(|delivery| seen.insert(delivery.id.clone()));
+        if waiting.is_empty() {
+            return Ok(told);
+        }
+        for delivery in waiting {
+            let (one, is_down) = outbox.deliver(channel, &delivery).await?;
+            told.push(one);
+            if is_down {
+                return Ok(told);
+            }
         }
     }
-    Ok(told)
 }
 
 async fn lock(stack: &Stack, channel: &Channel) -> Result<Option<Lock>, TellError> {
@@ -112,28 +100,65 @@ async fn lock(stack: &Stack, channel: &Channel) -> Result<Option<Lock>, TellErro
     }
 }
 
-/// Sends one message, and again after a moment where that may help. Gives how often it was tried in its life.
-async fn tries(
-    ledger: &Ledger,
-    channel: &Channel,
-    delivery: &Delivery,
-    message: &Message,
-) -> Result<(u32, Result<(), NotifyError>), TellError> {
-    let mut tries = delivery.tries;
-    let mut waits = QUICK.iter().filter(|_| delivery.tries < KNOWN_TO_FAIL);
-    loop {
-        // From here on nobody can say that it was not sent.
-        ledger.sending(&delivery.id)?;
-        tries += 1;
-        let error = match notify::send(channel, &delivery.id, message).await {
-            Ok(()) => return Ok((tries, Ok(()))),
-            Err(error) => error,
+/// The ledger, for whoever sends: never held while something is waited for.
+struct Outbox(Mutex<Ledger>);
+
+impl Outbox {
+    fn with<T>(&self, work: impl FnOnce(&Ledger) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+        work(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sends one message and records what became of it. Gives also whether the channel is down.
+    async fn deliver(&self, channel: &Channel, delivery: &Delivery) -> Result<(Told, bool), TellError> {
+        let end = |state, at, error: Option<&str>| self.with(|ledger| ledger.delivered(&delivery.id, state, at, error));
+        let Some(message) = &delivery.message else {
+            let error = "this maint cannot read it";
+            end(DeliveryState::GivenUp, clock::now(), Some(error))?;
+            return Ok((of(delivery, DeliveryState::GivenUp, Some(error.to_owned())), false));
         };
-        let hangs = matches!(error, NotifyError::Late { .. } | NotifyError::Http(HttpError::Late { .. }));
-        let again = error.class() == Class::Retryable && !hangs;
-        match waits.next().filter(|_| again) {
-            Some(wait) => tokio::time::sleep(*wait).await,
-            None => return Ok((tries, Err(error))),
+        let (tries, result) = self.tries(channel, delivery, message).await?;
+        let now = clock::now();
+        let Err(error) = result else {
+            end(DeliveryState::Accepted, now, None)?;
+            return Ok((of(delivery, DeliveryState::Accepted, None), false));
+        };
+        let text = chain(&error);
+        let old = now - delivery.created > GIVE_UP_AFTER;
+        let state = if old { DeliveryState::GivenUp } else { DeliveryState::Waiting };
+        let next_try = now + backoff(tries);
+        end(state, if old { now } else { next_try }, Some(&text))?;
+        // What is wrong with one message may be right with the next; a channel that is down takes none.
+        let is_down = error.class() == Class::Retryable;
+        if is_down {
+            self.with(|ledger| ledger.postpone(&channel.name, next_try))?;
+        }
+        let next_try = (!old).then_some(next_try);
+        Ok((Told { hint: error.hint(), next_try, ..of(delivery, state, Some(text)) }, is_down))
+    }
+
+    /// Sends one message, and again after a moment where that may help. Gives how often it was tried in its life.
+    async fn tries(
+        &self,
+        channel: &Channel,
+        delivery: &Delivery,
+        message: &Message,
+    ) -> Result<(u32, Result<(), NotifyError>), TellError> {
+        let mut tries = delivery.tries;
+        let mut waits = QUICK.iter().filter(|_| delivery.tries < KNOWN_TO_FAIL);
+        loop {
+            // From here on nobody can say that it was not sent.
+            self.with(|ledger| ledger.sending(&delivery.id))?;
+            tries += 1;
+            let error = match notify::send(channel, &delivery.id, message).await {
+                Ok(()) => return Ok((tries, Ok(()))),
+                Err(error) => error,
+            };
+            let hangs = matches!(error, NotifyError::Late { .. } | NotifyError::Http(HttpError::Late { .. }));
+            let again = error.class() == Class::Retryable && !hangs;
+            match waits.next().filter(|_| again) {
+                Some(wait) => tokio::time::sleep(*wait).await,
+                None => return Ok((tries, Err(error))),
+            }
         }
     }
 }
