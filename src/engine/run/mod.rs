@@ -8,7 +8,7 @@ mod prune;
 mod tail;
 mod upload;
 
-pub(super) use locks::job_lock;
+pub(super) use locks::{RECOVERY, job_lock, job_lock_name};
 
 use std::{
     collections::BTreeMap,
@@ -19,12 +19,14 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
+use locks::Taken;
+
 use super::plan::{Choice, Plan, PlanError};
 use crate::{
     adapters::{
         clock,
         files::FileError,
-        ledger::{EndOfRun, Ledger, LedgerError, NewRun, StepRow},
+        ledger::{EndOfRun, Ledger, LedgerError, NewRun, Settled, StepRow},
         lock::LockError,
         secret::{self, SecretError},
         signature::{SignError, Signer},
@@ -69,6 +71,8 @@ pub enum RunError {
     Quiesce(#[from] QuiesceError),
     #[error("the state directory {} cannot be used", path.display())]
     StateDir { path: PathBuf, source: FileError },
+    #[error(transparent)]
+    Recover(Box<super::recover::RecoverError>),
     #[error("stopped while waiting for the lock {0}")]
     StoppedWaiting(String),
 }
@@ -83,6 +87,7 @@ impl Diagnose for RunError {
             Self::Secret(e) => e.class(),
             Self::Sign(e) => e.class(),
             Self::Quiesce(e) => e.class(),
+            Self::Recover(e) => e.class(),
             Self::StateDir { .. } => Class::Failed,
             Self::StoppedWaiting(_) => Class::Interrupted,
         }
@@ -101,6 +106,7 @@ impl Diagnose for RunError {
                 "run it as the user that owns {}, e.g.: sudo -u maint maint …; or set state_dir",
                 path.display()
             )),
+            Self::Recover(e) => e.hint(),
             Self::StoppedWaiting(_) => None,
         }
     }
@@ -192,24 +198,22 @@ pub async fn run(
     let started = clock::now();
     let plan = Plan::of(job, &config.stack, &order.choice, started)?;
     let stack = config.stack.clone();
-    crate::adapters::files::create_private_dir(&stack.state_dir)
-        .and_then(|()| crate::adapters::files::check_writable(&stack.state_dir))
-        .map_err(|source| RunError::StateDir { path: stack.state_dir.clone(), source })?;
-    let ledger = Ledger::open(&stack.state_dir)?;
+    let ledger = open_ledger(&stack)?;
     let host_secret = secret::host(&stack.state_dir)?;
     // Before hours of work, not after them.
     let key = stack.sign.key.as_ref().filter(|_| job.backup.is_some());
     let signer = key.map(Signer::load).transpose()?.map(Arc::new);
     let id = clock::run_id();
-    let _locks = locks::take(&plan, &stack, id, cancel).await?;
+    let log_dir = journal::dir(&stack.state_dir, id);
+    let skipped = |why: String| RunReport { id, outcome: Outcome::Skipped(why), class: None, set: None, log_dir: log_dir.clone() };
+    let _locks = match locks::take(&plan, &stack, id, cancel).await? {
+        Taken::Locks(locks) => locks,
+        Taken::AtWork(holder) => return Ok(skipped(format!("the slot is being done by {holder}"))),
+    };
     let back = quiesce::recover(&stack.state_dir).await?;
     let dead = ledger.interrupt_dead(&job.name, started)?;
-    let log_dir = journal::dir(&stack.state_dir, id);
-    if let Some(slot) = plan.slot
-        && let Some(earlier) = ledger.succeeded(&job.name, slot)?
-    {
-        let outcome = Outcome::Skipped(format!("the slot was done by run {earlier}"));
-        return Ok(RunReport { id, outcome, class: None, set: None, log_dir });
+    if let Some(why) = done_already(&ledger, &plan, order.trigger)? {
+        return Ok(skipped(why));
     }
     let trigger = order.trigger;
     let attempt = ledger.begin(&NewRun { id, job: job.name.clone(), trigger, slot: plan.slot, started })?;
@@ -222,6 +226,29 @@ pub async fn run(
     run.announce(&dead, &back);
     let (trouble, set, outcome) = run.carry_out().await;
     run.end(trouble, set, outcome, log_dir)
+}
+
+/// The ledger, in a state directory that can be used.
+pub(super) fn open_ledger(stack: &Stack) -> Result<Ledger, RunError> {
+    crate::adapters::files::create_private_dir(&stack.state_dir)
+        .and_then(|()| crate::adapters::files::check_writable(&stack.state_dir))
+        .map_err(|source| RunError::StateDir { path: stack.state_dir.clone(), source })?;
+    Ok(Ledger::open(&stack.state_dir)?)
+}
+
+/// Why there is nothing left to do for the slot. Only somebody's word tries again what failed.
+fn done_already(ledger: &Ledger, plan: &Plan, trigger: Trigger) -> Result<Option<String>, LedgerError> {
+    let Some(slot) = plan.slot else { return Ok(None) };
+    let job = &plan.job.name;
+    let Some(Settled { run, outcome }) = ledger.settled(job, slot)? else { return Ok(None) };
+    Ok(match (ledger.succeeded(job, slot)?, trigger) {
+        (Some(run), _) => Some(format!("the slot was done by run {run}")),
+        (None, Trigger::Manual) => None,
+        (None, Trigger::Timer | Trigger::Daemon) => Some(format!(
+            "the slot was tried by run {run} ({outcome}); again: maint run {job} --slot {}",
+            crate::model::due::instant(slot)
+        )),
+    })
 }
 
 impl Run<'_> {
