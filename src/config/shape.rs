@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{daemon::DaemonSection, job::{IfUnverifiable, Mode, Overlap}};
+use super::{
+    daemon::DaemonSection,
+    job::{IfUnverifiable, Mode, Overlap},
+};
 use crate::{
     model::{
         due::CatchUp,

@@ -22,7 +22,6 @@ use crate::{
         event::EventSink,
         failure::chain,
         manifest::Trigger,
-        outcome::Outcome,
         schedule::Schedule,
         stack::Stack,
     },
@@ -160,7 +159,8 @@ pub async fn run_slot(
         _ => (Why::NotBegun, chain(&error)),
     };
     let missed = Missed { slot, why, detail };
-    let recorded = Ledger::open(&config.stack.state_dir).and_then(|ledger| ledger.miss(&job.name, &missed, clock::now()));
+    let recorded =
+        Ledger::open(&config.stack.state_dir).and_then(|ledger| ledger.miss(&job.name, &missed, clock::now()));
     if let Err(unrecorded) = recorded {
         tracing::warn!(error = %chain(&unrecorded), "a missed slot is not recorded");
     }
@@ -200,7 +200,7 @@ pub async fn run_due(
     let Some(slot) = found.due.run else { return Ok(timely) };
     let tried = run_slot(config, job, slot, Trigger::Timer, sink, cancel).await?;
     if let (Tried::Ended(report), Overlap::Skip) = (&tried, job.overlap)
-        && !matches!(report.outcome, Outcome::Skipped(_))
+        && report.began
         && !cancel.is_cancelled()
     {
         timely.missed.extend(overlapped(&ledger, stack, job, report)?);

@@ -183,13 +183,7 @@ impl Duty<'_> {
     }
 
     /// Why a slot without a settled run is not to be run now; `None`: it is.
-    fn missed(
-        &self,
-        slot: DateTime<Utc>,
-        newest: DateTime<Utc>,
-        now: DateTime<Utc>,
-        attempts: u32,
-    ) -> Option<Missed> {
+    fn missed(&self, slot: DateTime<Utc>, newest: DateTime<Utc>, now: DateTime<Utc>, attempts: u32) -> Option<Missed> {
         let late = (now - slot).to_std().unwrap_or_default();
         let down = self.booted.is_some_and(|booted| slot < booted);
         let cause = match attempts {

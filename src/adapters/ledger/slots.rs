@@ -86,8 +86,7 @@ impl Ledger {
         let sql = self.sql("reading a job's slots");
         let since = [job.as_str(), &after.to_rfc3339()];
         let mut records = BTreeMap::new();
-        let mut query =
-            self.db.prepare_cached("SELECT slot FROM missed WHERE job = ? AND slot > ?").map_err(&sql)?;
+        let mut query = self.db.prepare_cached("SELECT slot FROM missed WHERE job = ? AND slot > ?").map_err(&sql)?;
         let missed = query.query_map(since, |r| r.get::<_, String>(0)).map_err(&sql)?;
         for slot in missed {
             if let Ok(slot) = slot.map_err(&sql)?.parse() {
@@ -148,13 +147,7 @@ impl Ledger {
     pub fn miss(&self, job: &JobName, missed: &Missed, now: DateTime<Utc>) -> Result<(), LedgerError> {
         let written = self.db.execute(
             "INSERT OR IGNORE INTO missed (job, slot, why, detail, noted) VALUES (?,?,?,?,?)",
-            [
-                job.as_str(),
-                &missed.slot.to_rfc3339(),
-                missed.why.word(),
-                &missed.detail,
-                &now.to_rfc3339(),
-            ],
+            [job.as_str(), &missed.slot.to_rfc3339(), missed.why.word(), &missed.detail, &now.to_rfc3339()],
         );
         written.map(drop).map_err(self.sql("recording a missed slot"))
     }

@@ -134,6 +134,15 @@ pub struct RunReport {
     pub set: Option<Published>,
     /// Where its logs are.
     pub log_dir: PathBuf,
+    /// Whether it began: a slot that is done, or being done, needs no run.
+    pub began: bool,
+}
+
+impl RunReport {
+    /// A slot that needs no run.
+    fn skipped(id: RunId, why: String, log_dir: PathBuf) -> Self {
+        Self { id, outcome: Outcome::Skipped(why), class: None, set: None, log_dir, began: false }
+    }
 }
 
 /// What went wrong in a step or stage.
@@ -205,15 +214,16 @@ pub async fn run(
     let signer = key.map(Signer::load).transpose()?.map(Arc::new);
     let id = clock::run_id();
     let log_dir = journal::dir(&stack.state_dir, id);
-    let skipped = |why: String| RunReport { id, outcome: Outcome::Skipped(why), class: None, set: None, log_dir: log_dir.clone() };
     let _locks = match locks::take(&plan, &stack, id, cancel).await? {
         Taken::Locks(locks) => locks,
-        Taken::AtWork(holder) => return Ok(skipped(format!("the slot is being done by {holder}"))),
+        Taken::AtWork(holder) => {
+            return Ok(RunReport::skipped(id, format!("the slot is being done by {holder}"), log_dir));
+        }
     };
     let back = quiesce::recover(&stack.state_dir).await?;
     let dead = ledger.interrupt_dead(&job.name, started)?;
     if let Some(why) = done_already(&ledger, &plan, order.trigger)? {
-        return Ok(skipped(why));
+        return Ok(RunReport::skipped(id, why, log_dir));
     }
     let trigger = order.trigger;
     let attempt = ledger.begin(&NewRun { id, job: job.name.clone(), trigger, slot: plan.slot, started })?;
@@ -409,7 +419,7 @@ impl Run<'_> {
         self.sink.emit(Event::RunFinished { run: self.id, outcome: outcome.clone(), millis, hint });
         // A set stands even where the ledger cannot say so; but a run that nobody can see later did not go well.
         recorded?;
-        Ok(RunReport { id: self.id, outcome, class, set, log_dir })
+        Ok(RunReport { id: self.id, outcome, class, set, log_dir, began: true })
     }
 }
 
