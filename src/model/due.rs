@@ -241,3 +241,133 @@ pub fn offset(host: &str, job: &JobName, jitter: Duration) -> Duration {
     let hash = xxhash_rust::xxh3::xxh3_64(format!("{host}\0{job}").as_bytes());
     Duration::from_secs(hash % (jitter.as_secs() + 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::schedule::Dst, *};
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn hours(n: u64) -> Duration {
+        Duration::from_secs(n * 3600)
+    }
+
+    fn schedule(expression: &str) -> Schedule {
+        Schedule::parse(expression, chrono_tz::UTC, Dst::RunAfterGap).unwrap()
+    }
+
+    fn duty(schedule: &Schedule, catch_up: CatchUp, settled: &str) -> Duty<'static> {
+        let schedule = Box::leak(Box::new(schedule.clone()));
+        Duty { schedule, catch_up, on_time: ON_TIME, settled: at(settled), booted: None }
+    }
+
+    /// `+` for the slot that runs, and every missed one with its reason.
+    fn told(due: &Due) -> Vec<String> {
+        let missed = due.missed.iter().map(|m| format!("{} {}", m.slot.format("%m-%d"), m.why));
+        missed.chain(due.run.map(|slot| format!("{} +", slot.format("%m-%d")))).collect()
+    }
+
+    #[test]
+    fn three_days_of_downtime_under_every_rule() {
+        // Down from Friday noon to Monday noon, over the first of a month that is a Sunday.
+        let rules = [
+            CatchUp::None,
+            CatchUp::Once,
+            CatchUp::Within(hours(6)),
+            CatchUp::Within(hours(24)),
+            CatchUp::Within(hours(48)),
+        ];
+        let daily: [&[&str]; 5] = [
+            &["10-31 host_down", "11-01 host_down", "11-02 host_down"],
+            &["10-31 caught_up", "11-01 caught_up", "11-02 +"],
+            &["10-31 too_old", "11-01 too_old", "11-02 too_old"],
+            &["10-31 too_old", "11-01 too_old", "11-02 +"],
+            &["10-31 too_old", "11-01 caught_up", "11-02 +"],
+        ];
+        let once_in_the_time: [&[&str]; 5] =
+            [&["11-01 host_down"], &["11-01 +"], &["11-01 too_old"], &["11-01 too_old"], &["11-01 +"]];
+        let (settled, now) = ("2026-10-30T12:00:00Z", at("2026-11-02T12:00:00Z"));
+        for (expression, expected) in
+            [("0 1 * * *", daily), ("0 1 * * SUN", once_in_the_time), ("0 1 1 * *", once_in_the_time)]
+        {
+            for (rule, expected) in rules.into_iter().zip(expected) {
+                let duty = Duty { booted: Some(now), ..duty(&schedule(expression), rule, settled) };
+                let due = duty.at(now, &BTreeMap::new());
+                assert_eq!(told(&due), expected, "{expression} {rule:?}");
+                // What was recorded is not found again, and what runs stays open until it is done.
+                let records = due.missed.iter().map(|m| (m.slot, SlotRecord::Missed));
+                let mut records: BTreeMap<_, _> = records.collect();
+                assert_eq!(duty.at(now, &records).missed, vec![]);
+                records.extend(due.run.map(|slot| (slot, SlotRecord::Settled)));
+                let after = Duty { settled: due.settled, ..duty }.at(now, &records);
+                assert_eq!((told(&after), after.run), (vec![], None), "{expression} {rule:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_interrupted_is_tried_again_but_not_for_ever() {
+        let (once, slot) =
+            (duty(&schedule("0 1 * * *"), CatchUp::Once, "2026-11-01T02:00:00Z"), at("2026-11-02T01:00:00Z"));
+        let after = |duty: &Duty<'_>, now: &str, record| told(&duty.at(at(now), &BTreeMap::from([(slot, record)])));
+        let noon = "2026-11-02T12:00:00Z";
+        assert_eq!(after(&once, noon, SlotRecord::Interrupted(1)), ["11-02 +"]);
+        assert_eq!(after(&once, noon, SlotRecord::Interrupted(MOST_ATTEMPTS)), ["11-02 interrupted"]);
+        assert_eq!(after(&once, "2026-11-03T12:00:00Z", SlotRecord::Interrupted(1)), ["11-02 caught_up", "11-03 +"]);
+        let none = Duty { catch_up: CatchUp::None, ..once.clone() };
+        assert_eq!(after(&none, noon, SlotRecord::Interrupted(1)), ["11-02 interrupted"]);
+        assert_eq!(after(&none, "2026-11-02T01:02:00Z", SlotRecord::Interrupted(1)), ["11-02 +"]);
+        assert_eq!(after(&once, noon, SlotRecord::Settled), [""; 0]);
+    }
+
+    #[test]
+    fn a_run_at_work_keeps_its_slot_open() {
+        let duty = duty(&schedule("0 * * * *"), CatchUp::Once, "2026-11-01T00:30:00Z");
+        let slot = at("2026-11-01T01:00:00Z");
+        let due = duty.at(at("2026-11-01T02:10:00Z"), &BTreeMap::from([(slot, SlotRecord::Running)]));
+        assert_eq!((due.run, due.open), (Some(at("2026-11-01T02:00:00Z")), true));
+        assert_eq!(due.settled, at("2026-11-01T00:59:59Z"));
+    }
+
+    #[test]
+    fn a_year_of_minutes_is_one_line_and_the_newest() {
+        let duty = duty(&schedule("* * * * *"), CatchUp::Once, "2025-11-01T00:00:00Z");
+        let due = duty.at(at("2026-11-01T00:00:30Z"), &BTreeMap::new());
+        assert_eq!(due.run, Some(at("2026-11-01T00:00:00Z")));
+        assert_eq!(due.missed.len(), MOST_SLOTS);
+        let first = &due.missed[0];
+        assert!(first.detail.starts_with("this and 524599 more until 2026-10-31T07:20:00Z"), "{}", first.detail);
+    }
+
+    #[test]
+    fn jitter_is_stable_and_differs_between_hosts() {
+        let job: JobName = "daily".parse().unwrap();
+        let of = |host: &str| offset(host, &job, hours(1));
+        assert_eq!(of("a"), of("a"));
+        assert_ne!(of("a"), of("b"));
+        assert!((0..1000).all(|i| of(&i.to_string()) <= hours(1)));
+        assert_eq!(offset("a", &job, Duration::ZERO), Duration::ZERO);
+    }
+
+    #[test]
+    fn one_daily_run_per_local_day() {
+        for zone in [chrono_tz::Europe::Berlin, chrono_tz::America::New_York, chrono_tz::Australia::Lord_Howe] {
+            let schedule = Schedule::parse("30 2 * * *", zone, Dst::RunAfterGap).unwrap();
+            let mut duty = duty(&schedule, CatchUp::None, "2026-01-01T00:00:00Z");
+            let (mut now, end) = (duty.settled, at("2029-01-01T00:00:00Z"));
+            let mut days = BTreeMap::new();
+            while now < end {
+                now += chrono::Duration::minutes(30);
+                let due = duty.at(now, &BTreeMap::new());
+                assert_eq!(due.missed, vec![], "{zone} {now}");
+                if let Some(slot) = due.run {
+                    *days.entry(slot.with_timezone(&zone).date_naive()).or_insert(0) += 1;
+                    duty.settled = slot;
+                }
+            }
+            assert!(days.values().all(|runs| *runs == 1) && days.len() >= 1095, "{zone} {}", days.len());
+        }
+    }
+}
