@@ -129,7 +129,8 @@ fn idle_it_is_small() {
     }
     let daemon = Daemon::start(&project);
     std::thread::sleep(Duration::from_secs(2));
-    let resident = crate::slots::resident_kib(daemon.id());
-    assert!(resident < 30 * 1024, "{resident} KiB");
+    // What is its own: the pages of an unoptimised program alone are 25 MiB. The soak measures the real one.
+    let resident = crate::slots::resident_kib(daemon.id(), "RssAnon:");
+    assert!(resident < 10 * 1024, "{resident} KiB");
     daemon.stop();
 }

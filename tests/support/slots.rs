@@ -184,10 +184,10 @@ impl Drop for Daemon {
     }
 }
 
-/// How much memory a process has, without what is shared with others' files.
-pub fn resident_kib(pid: u32) -> u64 {
+/// How much memory a process has: `VmRSS:` is all of it, `RssAnon:` what no file backs.
+pub fn resident_kib(pid: u32, which: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(which)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
