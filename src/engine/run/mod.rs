@@ -2,12 +2,14 @@
 
 mod attempt;
 mod checklist;
+mod error;
 mod journal;
 mod locks;
 mod prune;
 mod tail;
 mod upload;
 
+pub use error::RunError;
 pub(super) use locks::{RECOVERY, job_lock, job_lock_name};
 
 use std::{
@@ -21,22 +23,20 @@ use tokio_util::sync::CancellationToken;
 
 use locks::Taken;
 
-use super::plan::{Choice, Plan, PlanError};
+use super::plan::{Choice, Plan};
 use crate::{
     adapters::{
         clock,
-        files::FileError,
         ledger::{EndOfRun, Ledger, LedgerError, NewRun, Settled, StepRow},
-        lock::LockError,
-        secret::{self, SecretError},
-        signature::{SignError, Signer},
+        secret,
+        signature::Signer,
     },
     backup::{
         drill::place,
         publish::Published,
         staging::{self, Staging},
     },
-    capture::quiesce::{self, QuiesceError},
+    capture::quiesce,
     config::{Config, Job, Mode},
     model::{
         event::{Event, EventSink},
@@ -51,66 +51,6 @@ use crate::{
         units::Elapsed,
     },
 };
-
-/// Why a run could not begin. What goes wrong later is the run's outcome, not an error.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    #[error("what it captures cannot be signed")]
-    Sign(#[from] SignError),
-    #[error(transparent)]
-    Quiesce(#[from] QuiesceError),
-    #[error("the state directory {} cannot be used", path.display())]
-    StateDir { path: PathBuf, source: FileError },
-    #[error(transparent)]
-    Recover(Box<super::recover::RecoverError>),
-    #[error("stopped while waiting for the lock {0}")]
-    StoppedWaiting(String),
-}
-
-impl Diagnose for RunError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Plan(e) => e.class(),
-            Self::Ledger(e) => e.class(),
-            Self::Lock(e) => e.class(),
-            Self::File(e) => e.class(),
-            Self::Secret(e) => e.class(),
-            Self::Sign(e) => e.class(),
-            Self::Quiesce(e) => e.class(),
-            Self::Recover(e) => e.class(),
-            Self::StateDir { .. } => Class::Failed,
-            Self::StoppedWaiting(_) => Class::Interrupted,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Plan(e) => e.hint(),
-            Self::Ledger(e) => e.hint(),
-            Self::Lock(e) => e.hint(),
-            Self::File(e) => e.hint(),
-            Self::Secret(e) => e.hint(),
-            Self::Sign(e) => e.hint(),
-            Self::Quiesce(e) => e.hint(),
-            Self::StateDir { path, .. } => Some(format!(
-                "run it as the user that owns {}, e.g.: sudo -u maint maint …; or set state_dir",
-                path.display()
-            )),
-            Self::Recover(e) => e.hint(),
-            Self::StoppedWaiting(_) => None,
-        }
-    }
-}
 
 /// What a run is to do, and who asks for it.
 #[derive(Debug, Clone)]
