@@ -81,7 +81,7 @@ impl Run {
         screen.finish();
         let report = ended?;
         if !self.json {
-            render::summary(&report);
+            render::summary(&report, job.backup.is_some());
         }
         Ok(exit(&report, self.strict))
     }
@@ -112,7 +112,7 @@ impl Run {
         match timely.tried {
             Some(Tried::Ended(report)) => {
                 if !self.json {
-                    render::summary(&report);
+                    render::summary(&report, job.backup.is_some());
                 }
                 Ok(exit(&report, self.strict))
             }

@@ -32,3 +32,4 @@ pub mod slots;
 pub mod stack;
 pub mod store;
 pub mod units;
+pub mod vulnerability;
