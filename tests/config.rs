@@ -244,7 +244,8 @@ fn help_has_examples() {
     let project = Project::new("");
     insta::assert_snapshot!(project.maint(&["--help"]).code(0).stdout);
     for command in [
-        "demo", "run", "jobs", "plan", "check", "doctor", "recover", "runs", "backups", "verify", "restore", "generate",
+        "demo", "run", "jobs", "plan", "check", "doctor", "recover", "runs", "backups", "verify", "restore",
+        "generate", "serve",
     ] {
         let help = project.maint(&[command, "--help"]).code(0).stdout;
         assert!(help.contains("Examples:"), "{command}: {help}");

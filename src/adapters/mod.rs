@@ -18,4 +18,5 @@ pub mod scanner;
 pub mod secret;
 pub mod signature;
 pub mod store;
+pub mod supervisor;
 pub mod tree;

@@ -6,11 +6,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    job::{CatchUp, IfUnverifiable, Mode, Overlap},
+    daemon::DaemonSection,
+    job::{IfUnverifiable, Mode, Overlap},
     notify::{EscalationSection, NotifySection},
 };
 use crate::{
     model::{
+        due::CatchUp,
         ids::{SeriesName, StepId},
         manifest::Level,
         period::PeriodKind,
@@ -71,6 +73,8 @@ pub struct HostFile {
     pub store: BTreeMap<String, StoreSection>,
     /// Who signs sets and records, and who is believed.
     pub sign: Option<SignSection>,
+    /// How `maint serve` behaves.
+    pub daemon: Option<DaemonSection>,
     /// Who is told what goes wrong, by name.
     #[serde(default)]
     pub notify: BTreeMap<String, NotifySection>,

@@ -5,6 +5,8 @@
 //! [`notify`] tells people how it ended, at the end of every run (`after`) and whenever it is called.
 
 mod after;
+pub mod daemon;
+pub mod due;
 pub mod notify;
 pub mod plan;
 pub mod prune;

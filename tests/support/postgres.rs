@@ -194,6 +194,7 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         stores: std::collections::BTreeMap::new(),
         notify: Default::default(),
         audit: maint::model::stack::AuditSettings::default(),
+        daemon: Default::default(),
         sign: Default::default(),
     })
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     adapters::{files::FileError, ledger::LedgerError, lock::LockError, secret::SecretError, signature::SignError},
     capture::quiesce::QuiesceError,
-    engine::plan::PlanError,
+    engine::{plan::PlanError, recover::RecoverError},
     model::failure::{Class, Diagnose},
 };
 
@@ -28,6 +28,8 @@ pub enum RunError {
     Quiesce(#[from] QuiesceError),
     #[error("the state directory {} cannot be used", path.display())]
     StateDir { path: PathBuf, source: FileError },
+    #[error(transparent)]
+    Recover(Box<RecoverError>),
     #[error("stopped while waiting for the lock {0}")]
     StoppedWaiting(String),
 }
@@ -42,6 +44,7 @@ impl Diagnose for RunError {
             Self::Secret(e) => e.class(),
             Self::Sign(e) => e.class(),
             Self::Quiesce(e) => e.class(),
+            Self::Recover(e) => e.class(),
             Self::StateDir { .. } => Class::Failed,
             Self::StoppedWaiting(_) => Class::Interrupted,
         }
@@ -60,6 +63,7 @@ impl Diagnose for RunError {
                 "run it as the user that owns {}, e.g.: sudo -u maint maint …; or set state_dir",
                 path.display()
             )),
+            Self::Recover(e) => e.hint(),
             Self::StoppedWaiting(_) => None,
         }
     }

@@ -234,6 +234,7 @@ mod tests {
             stores: std::collections::BTreeMap::new(),
             notify: Default::default(),
             audit: crate::model::stack::AuditSettings::default(),
+            daemon: Default::default(),
             sign: Default::default(),
         }
     }
