@@ -9,6 +9,8 @@ mod channels;
 mod climb;
 #[path = "notify/config.rs"]
 mod config;
+#[path = "notify/daemon.rs"]
+mod daemon;
 #[path = "notify/faults.rs"]
 mod faults;
 #[path = "notify/heartbeat.rs"]
@@ -21,6 +23,8 @@ mod project;
 mod receiver;
 #[path = "notify/runs.rs"]
 mod runs;
+#[path = "support/slots.rs"]
+mod slots;
 #[path = "support/smtp.rs"]
 mod smtp;
 #[path = "notify/units.rs"]

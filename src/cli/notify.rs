@@ -94,10 +94,13 @@ fn unit_failed(global: &Global, failure: UnitFailure) -> Result<Exit, Failure> {
         },
         None => failure,
     };
-    if !notify::unit_ended(&config, &failure.unit.clone(), Some(&failure))? {
-        println!("{}: maint told of it already", failure.unit);
+    match super::runtime()?.block_on(notify::unit_failed(&config, &failure))? {
+        Some(told) => Ok(print(&told)),
+        None => {
+            println!("{}: maint told of it already", failure.unit);
+            Ok(Exit::Ok)
+        }
     }
-    Ok(print(&super::runtime()?.block_on(notify::tick(&config, Haste::Due))?))
 }
 
 fn first(mistake: &config::Mistake) -> String {

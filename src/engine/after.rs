@@ -41,6 +41,14 @@ pub(super) async fn after(
     }
 }
 
+/// Where no run follows: what was missed, or had died, is told all the same.
+pub(super) async fn look(config: &Config, sink: &EventSink) {
+    match notify::tick(config, Haste::Due).await {
+        Ok(told) => told.into_iter().for_each(|told| show(sink, told)),
+        Err(error) => tracing::warn!("nobody could be told: {}", chain(&error)),
+    }
+}
+
 /// Whether a run has only part of the job's steps: how it ends says nothing of the job.
 pub(super) fn is_partial(order: &Order) -> bool {
     !order.choice.only.is_empty() || !order.choice.skip.is_empty()

@@ -57,3 +57,14 @@ fn a_configuration_with_mistakes_is_told_too() {
     assert!(told["what"]["reason"].as_str().unwrap().contains("Nowhere/Else"), "{told:#}");
     assert_eq!(told["what"]["severity"], "P1", "of what cannot be read nobody knows how bad it is");
 }
+
+#[test]
+fn a_ledger_that_cannot_be_used_keeps_no_launch_failure_quiet() {
+    let receiver = Receiver::start();
+    let project = project(&webhook(&receiver, "/hook", ""));
+    project.write("state/ledger.sqlite", "this is no database, but long enough to look like one to nobody\n");
+    let ended =
+        project.maint(&["notify", "unit-failed", "maint@tree.service", "--result", "exit-code", "--status", "1"]);
+    ended.code(0);
+    assert_eq!(receiver.take().len(), 1);
+}

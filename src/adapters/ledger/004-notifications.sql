@@ -4,6 +4,9 @@ ALTER TABLE run ADD COLUMN class TEXT;
 ALTER TABLE run ADD COLUMN considered INTEGER NOT NULL DEFAULT 0;
 UPDATE run SET considered = 1 WHERE outcome IS NOT NULL;
 CREATE INDEX run_unconsidered ON run (ended) WHERE considered = 0 AND outcome IS NOT NULL;
+ALTER TABLE missed ADD COLUMN considered INTEGER NOT NULL DEFAULT 0;
+UPDATE missed SET considered = 1;
+CREATE INDEX missed_unconsidered ON missed (job, slot) WHERE considered = 0;
 
 -- A failure that goes on, or went on.
 CREATE TABLE incident (

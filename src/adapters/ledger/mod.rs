@@ -6,6 +6,7 @@ mod notify;
 mod rows;
 mod scans;
 mod slots;
+mod undecided;
 
 use std::path::{Path, PathBuf};
 
@@ -13,9 +14,10 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 
 pub use findings::FindingRow;
-pub use notify::{Delivery, DeliveryState, Undecided};
+pub use notify::{Delivery, DeliveryState};
 pub use rows::{Note, RunRow, StepRow};
 pub use slots::{MissedRow, Settled, Watermark};
+pub use undecided::{Undecided, UndecidedSlot};
 
 use super::files::{self, FileError};
 use crate::model::{

@@ -4,11 +4,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Row, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
-use super::{Ledger, LedgerError, RunRow, rows};
-use crate::model::{
-    failure::Class,
-    notification::{Ack, Incident, Message},
-};
+use super::{Ledger, LedgerError};
+use crate::model::notification::{Ack, Incident, Message};
 
 /// How far a message came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -71,15 +68,6 @@ pub struct Delivery {
     pub error: Option<String>,
     /// What is sent; `None` where this version cannot read it.
     pub message: Option<Message>,
-}
-
-/// A run that nobody decided about yet.
-#[derive(Debug)]
-pub struct Undecided {
-    /// The run.
-    pub run: RunRow,
-    /// What kind of failure it was.
-    pub class: Option<Class>,
 }
 
 const DELIVERY: &str =
@@ -151,34 +139,6 @@ impl Ledger {
         let done = work()?;
         tx.commit().map_err(sql)?;
         Ok(done)
-    }
-
-    /// Ended runs that nobody decided about, the oldest first.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub fn undecided(&self) -> Result<Vec<Undecided>, LedgerError> {
-        let sql = self.sql("looking for runs to tell of");
-        let query = format!(
-            "SELECT {}, class FROM run WHERE considered = 0 AND outcome IS NOT NULL ORDER BY ended, id",
-            rows::COLUMNS
-        );
-        let mut query = self.db.prepare(&query).map_err(&sql)?;
-        let found = query.query_map([], |row| {
-            let class: Option<String> = row.get("class")?;
-            let class = class.and_then(|word| serde_json::from_value(word.into()).ok());
-            Ok(Undecided { run: rows::run(row)?, class })
-        });
-        found.map_err(&sql)?.collect::<Result<_, _>>().map_err(&sql)
-    }
-
-    /// Nothing (more) is to be decided about a run.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn decided(&self, run: &str) -> Result<(), LedgerError> {
-        let done = self.db.execute("UPDATE run SET considered = 1 WHERE id = ?", [run]);
-        done.map(drop).map_err(self.sql("marking a run as told"))
     }
 
     /// Open incidents, of one job or unit or of all.

@@ -1,48 +1,106 @@
 //! What is told of a run that ended, and to whom: the rules applied to the ledger.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
 use super::{TellError, blank, message, nameless};
 use crate::{
     adapters::{
         clock,
-        ledger::{Ledger, LedgerError, Undecided},
+        ledger::{Ledger, LedgerError, Undecided, UndecidedSlot},
     },
     config::Config,
     model::{
+        due::Why,
         failure::Class,
         ids::JobName,
-        notification::{Happening, Message, State, Why, reaches, rules},
+        notification::{self, Happening, Message, State, reaches, rules},
         outcome::Outcome,
         severity::Severity,
         stack::Stack,
+        units::count,
     },
 };
 
 /// A run that failed this short a while ago has been told by maint itself.
 const JUST_NOW: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+/// So many missed slots are named.
+const SLOTS_SHOWN: usize = 5;
 
-/// Decides about every run that ended since anybody did.
-pub(super) fn runs(config: &Config, ledger: &Ledger, now: DateTime<Utc>) -> Result<(), TellError> {
-    if ledger.undecided()?.is_empty() {
+/// Decides about every slot that passed without a run and every run that ended, since anybody did.
+pub(super) fn everything(config: &Config, ledger: &Ledger, now: DateTime<Utc>) -> Result<(), TellError> {
+    if ledger.undecided()?.is_empty() && ledger.undecided_slots()?.is_empty() {
         return Ok(());
     }
     let stack = &config.stack;
     let done = ledger.as_one(|| {
+        // Slots first: a run that ended since then may be what makes up for them.
+        for what in missed(config, ledger, now)? {
+            tell(stack, ledger, &what, now)?;
+        }
+        ledger.decided_slots()?;
         // Read again: another maint may have been faster.
         for ended in ledger.undecided()? {
             if let Some(what) = happening(config, ledger, &ended, now)? {
-                let open = ledger.incidents(Some(&what.about))?;
-                let verdict = rules::happened(&open, &what, &stack.notify.escalation);
-                keep(stack, ledger, &verdict, &what, now)?;
+                tell(stack, ledger, &what, now)?;
                 success(stack, ledger, &what, now)?;
-                heartbeats(stack, ledger, &what, now)?;
             }
             ledger.decided(&ended.run.id)?;
         }
         Ok(())
     });
     Ok(done?)
+}
+
+/// Applies the rules to something that happened.
+pub(super) fn tell(stack: &Stack, ledger: &Ledger, what: &Happening, now: DateTime<Utc>) -> Result<(), LedgerError> {
+    let open = ledger.incidents(Some(&what.about))?;
+    let verdict = rules::happened(&open, what, &stack.notify.escalation);
+    keep(stack, ledger, &verdict, what, now)?;
+    heartbeats(stack, ledger, what, now)
+}
+
+/// Slots that passed without a run, one happening for each job.
+fn missed(config: &Config, ledger: &Ledger, now: DateTime<Utc>) -> Result<Vec<Happening>, LedgerError> {
+    let mut of_jobs: BTreeMap<String, Vec<UndecidedSlot>> = BTreeMap::new();
+    for slot in ledger.undecided_slots()? {
+        if Why::TOLD.contains(&slot.why.as_str()) {
+            of_jobs.entry(slot.job.clone()).or_default().push(slot);
+        }
+    }
+    let happening = |(job, slots): (String, Vec<UndecidedSlot>)| {
+        let known = known(config, &job, now);
+        let zone = config.jobs.values().find(|j| j.name.as_str() == job).map_or(config.stack.timezone, |j| j.timezone);
+        let shown = |slot: &UndecidedSlot| match slot.slot.parse::<DateTime<Utc>>() {
+            Ok(at) => at.with_timezone(&zone).format("%Y-%m-%d %H:%M %Z").to_string(),
+            Err(_) => slot.slot.clone(),
+        };
+        let newest: Vec<String> = slots.iter().rev().take(SLOTS_SHOWN).rev().map(shown).collect();
+        let more = if slots.len() > SLOTS_SHOWN { "…, " } else { "" };
+        let why = slots.last().map(|slot| slot.detail.clone()).unwrap_or_default();
+        Happening {
+            state: State::Missed,
+            reason: Some(format!(
+                "{} without a run: {more}{}; {why}",
+                count(slots.len() as u64, "slot"),
+                newest.join(", ")
+            )),
+            hint: Some(format!(
+                "run it now: maint run {job}; every slot and its reason: maint runs --missed --job {job}"
+            )),
+            ..known
+        }
+    };
+    Ok(of_jobs.into_iter().map(happening).collect())
+}
+
+/// A happening of a job by name, also of one that is no more.
+fn known(config: &Config, job: &str, at: DateTime<Utc>) -> Happening {
+    match job.parse::<JobName>().ok().and_then(|name| config.jobs.get(&name)) {
+        Some(job) => blank(job, at),
+        None => Happening { about: job.to_owned(), ..nameless(at) },
+    }
 }
 
 /// What nobody acknowledged climbs, or is told again.
@@ -71,11 +129,6 @@ fn happening(
     let at = run.ended.as_deref().and_then(|text| text.parse().ok()).unwrap_or(now);
     let failed = |outcome: &Outcome| State::of(outcome).is_some_and(State::is_failure);
     let step = ledger.steps(&run.id)?.into_iter().find(|step| failed(&step.outcome)).map(|step| step.id);
-    let job = run.job.parse::<JobName>().ok().and_then(|name| config.jobs.get(&name));
-    let known = match job {
-        Some(job) => blank(job, at),
-        None => Happening { about: run.job.clone(), ..nameless(at) },
-    };
     let (reason, hint) = match state {
         State::Interrupted => (
             Some("a signal ended it, or maint died".to_owned()),
@@ -92,7 +145,7 @@ fn happening(
         run: Some(run.id.clone()),
         attempt: run.attempt,
         log: Some(config.stack.state_dir.join("logs").join(&run.id).display().to_string()),
-        ..known
+        ..known(config, &run.job, at)
     }))
 }
 
@@ -120,7 +173,7 @@ pub(super) fn keep(
         let incident = &telling.incident;
         let key = (incident.what.about.as_str(), incident.fingerprint.as_str());
         let number = numbers.iter().find(|(about, print, _)| (*about, *print) == key).map(|(.., number)| *number);
-        let recovered = telling.why == Why::Recovered;
+        let recovered = telling.why == notification::Why::Recovered;
         let mut message = Message {
             level: incident.level,
             incident: number.or((incident.id != 0).then_some(incident.id)),
@@ -154,8 +207,8 @@ fn success(stack: &Stack, ledger: &Ledger, what: &Happening, now: DateTime<Utc>)
         return Ok(());
     }
     let incident = rules::plain(what);
-    let telling = rules::Telling { why: Why::Success, incident, level_before: 0 };
-    let message = message(stack, Why::Success, what, now);
+    let telling = rules::Telling { why: notification::Why::Success, incident, level_before: 0 };
+    let message = message(stack, notification::Why::Success, what, now);
     for channel in stack.notify.channels.values().filter(|channel| reaches(channel, &telling)) {
         ledger.post(&clock::run_id().to_string(), &channel.name, &message)?;
     }
@@ -173,7 +226,7 @@ pub(super) fn heartbeats(
     if what.about.parse::<JobName>().is_err() {
         return Ok(());
     }
-    let message = message(stack, Why::Ended, what, now);
+    let message = message(stack, notification::Why::Ended, what, now);
     let channels = stack.notify.channels.values();
     for channel in channels.filter(|c| c.is_heartbeat() && c.hears(&what.about, what.severity)) {
         ledger.supersede(&channel.name, &what.about, what.at)?;
@@ -214,7 +267,7 @@ impl UnitFailure {
         }
     }
 
-    fn happening(&self, config: &Config, now: DateTime<Utc>) -> Happening {
+    pub(super) fn happening(&self, config: &Config, now: DateTime<Utc>) -> Happening {
         let result = self.result.as_deref().unwrap_or("an unknown reason");
         let status = self.status.as_deref().map(|status| format!(" ({status})")).unwrap_or_default();
         let job = self.job();
@@ -244,7 +297,7 @@ impl UnitFailure {
 pub fn unit_ended(config: &Config, unit: &str, failure: Option<&UnitFailure>) -> Result<bool, TellError> {
     let now = clock::now();
     let ledger = Ledger::open(&config.stack.state_dir)?;
-    runs(config, &ledger, now)?;
+    everything(config, &ledger, now)?;
     match failure {
         Some(failure) if failure.is_told(&ledger, now)? => Ok(false),
         Some(failure) => super::record(&config.stack, &failure.happening(config, now)).map(|()| true),

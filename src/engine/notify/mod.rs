@@ -19,8 +19,8 @@ use crate::{
     },
     config::{Config, Job},
     model::{
-        failure::{Class, Diagnose},
-        notification::{Ack, Happening, Incident, Message, State, Why, rules},
+        failure::{Class, Diagnose, chain},
+        notification::{Ack, Happening, Incident, Message, State, Why},
         stack::Stack,
     },
 };
@@ -82,7 +82,7 @@ pub enum Haste {
     All,
 }
 
-/// Decides about runs that ended, lets climb what nobody acknowledged, and sends what is due. Cheap where there is nothing:
+/// Decides about runs that ended and slots that passed without one, lets climb what nobody acknowledged, and sends what is due. Cheap where there is nothing:
 /// at the end of every run, every minute in the daemon, from a timer.
 ///
 /// # Errors
@@ -91,28 +91,27 @@ pub async fn tick(config: &Config, haste: Haste) -> Result<Vec<Told>, TellError>
     let now = clock::now();
     {
         let ledger = Ledger::open(&config.stack.state_dir)?;
-        decide::runs(config, &ledger, now)?;
+        decide::everything(config, &ledger, now)?;
         decide::climb(&config.stack, &ledger, now)?;
     }
     send::due(&config.stack, now, haste).await
 }
 
-/// Slots of a job passed without a run, each with the reason. It is recorded; the next [`tick`] sends it.
+/// systemd says that a unit failed. Gives what was told; `None` where maint had told of it itself.
 ///
 /// # Errors
-/// When the ledger cannot be used.
-pub fn missed(config: &Config, job: &Job, slots: &[(DateTime<Utc>, String)]) -> Result<(), TellError> {
-    let Some((_, why)) = slots.last() else { return Ok(()) };
-    let shown = |slot: &DateTime<Utc>| slot.with_timezone(&job.timezone).format("%Y-%m-%d %H:%M %Z").to_string();
-    let times: Vec<String> = slots.iter().rev().take(5).rev().map(|(slot, _)| shown(slot)).collect();
-    let more = if slots.len() > times.len() { "…, " } else { "" };
-    let what = Happening {
-        state: State::Missed,
-        reason: Some(format!("no run at {more}{}: {why}", times.join(", "))),
-        hint: Some(format!("run it now: maint run {}", job.name)),
-        ..blank(job, clock::now())
-    };
-    record(&config.stack, &what)
+/// When what waits cannot be looked at.
+pub async fn unit_failed(config: &Config, failure: &UnitFailure) -> Result<Option<Vec<Told>>, TellError> {
+    match unit_ended(config, &failure.unit, Some(failure)) {
+        Ok(new) => {
+            let told = tick(config, Haste::Due).await?;
+            Ok(new.then_some(told))
+        }
+        Err(error) => {
+            tracing::warn!("what is told cannot be recorded, and may be told again: {}", chain(&error));
+            Ok(Some(directly(&config.stack, &failure.happening(config, clock::now())).await))
+        }
+    }
 }
 
 /// A run could not begin.
@@ -161,13 +160,7 @@ pub async fn test(config: &Config, channel: &str) -> Result<Told, TellError> {
 /// Decides about something that has no run of its own, and records what is told of it.
 fn record(stack: &Stack, what: &Happening) -> Result<(), TellError> {
     let (ledger, now) = (Ledger::open(&stack.state_dir)?, clock::now());
-    let done = ledger.as_one(|| {
-        let open = ledger.incidents(Some(&what.about))?;
-        let verdict = rules::happened(&open, what, &stack.notify.escalation);
-        decide::keep(stack, &ledger, &verdict, what, now)?;
-        decide::heartbeats(stack, &ledger, what, now)
-    });
-    Ok(done?)
+    Ok(ledger.as_one(|| decide::tell(stack, &ledger, what, now))?)
 }
 
 /// A happening of a job of which nothing is known yet.
