@@ -1,6 +1,8 @@
-//! What follows every run, and every attempt that could not begin: people are told. Nothing here changes the outcome.
+//! What follows every run, and every attempt that could not begin: people are told, and Prometheus. Nothing here changes the
+//! outcome.
 
 use super::{
+    metrics,
     notify::{self, Beats, Haste, Told},
     run::{Order, RunError, RunReport},
 };
@@ -38,6 +40,9 @@ pub(super) async fn after(
             notify::directly(&config.stack, &what).await.into_iter().for_each(|told| show(sink, told));
         }
         (Err(error), None) => tracing::warn!("nobody could be told of the run: {}", chain(&error)),
+    }
+    if let Err(error) = metrics::write_textfile(config).await {
+        tracing::warn!("the metrics were not written: {}", chain(&error));
     }
 }
 

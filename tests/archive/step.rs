@@ -30,6 +30,8 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         docker: Docker { host: "unix:///nowhere".into() },
         drill: DrillSettings::below(&root.join("state")),
         notify: Default::default(),
+        metrics: Default::default(),
+        web: None,
         audit: maint::model::stack::AuditSettings::default(),
         daemon: Default::default(),
         stores: BTreeMap::new(),

@@ -193,6 +193,8 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         drill: DrillSettings::below(&root.join("state")),
         stores: std::collections::BTreeMap::new(),
         notify: Default::default(),
+        metrics: Default::default(),
+        web: None,
         audit: maint::model::stack::AuditSettings::default(),
         daemon: Default::default(),
         sign: Default::default(),

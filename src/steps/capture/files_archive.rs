@@ -233,6 +233,8 @@ mod tests {
             drill: crate::model::stack::DrillSettings::below("/".as_ref()),
             stores: std::collections::BTreeMap::new(),
             notify: Default::default(),
+            metrics: Default::default(),
+            web: None,
             audit: crate::model::stack::AuditSettings::default(),
             daemon: Default::default(),
             sign: Default::default(),
