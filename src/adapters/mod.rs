@@ -14,4 +14,5 @@ pub mod process;
 pub mod secret;
 pub mod signature;
 pub mod store;
+pub mod systemd;
 pub mod tree;

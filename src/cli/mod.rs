@@ -20,6 +20,7 @@ mod restore;
 mod run;
 mod runs;
 mod set_arg;
+mod systemd;
 mod upload;
 mod verify;
 
@@ -63,6 +64,7 @@ Examples:
   maint verify backups/monthly/202608     believe nothing, read everything
   maint restore monthly --into db:copy    the newest dump of a series into a new database
   maint audit --html audit.html           is every backup there, whole, and as it was made?
+  maint systemd install --now             let timers run the jobs
 
 Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 verification failed, 4 could not be checked,
 5 lock not obtained, 130 interrupted\n";
@@ -83,6 +85,7 @@ enum Command {
     Upload(upload::Upload),
     Restore(Box<restore::Restore>),
     Audit(audit::Audit),
+    Systemd(systemd::Systemd),
     Generate(generate::Generate),
     #[command(hide = true, name = "__guard")]
     Guard(guard::Guard),
@@ -144,6 +147,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Upload(command) => command.run(&global),
         Command::Restore(command) => command.run(&global),
         Command::Audit(command) => command.run(&global),
+        Command::Systemd(command) => command.run(&global),
         Command::Generate(command) => command.run(&global),
         Command::Guard(command) => command.run(),
     }

@@ -11,7 +11,7 @@ use super::{
     document::{Document, nearest, place},
     secrets,
     shape::{DrillSection, HostFile, PostgresSection, SignSection},
-    stores,
+    stores, systemd,
 };
 use crate::model::{
     secret::SecretSource,
@@ -54,6 +54,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         drill,
         stores,
         audit: coverage::resolve(document, raw.audit.unwrap_or_default(), raw.coverage.unwrap_or_default(), mistakes),
+        systemd: systemd::resolve(document, &root, raw.systemd.unwrap_or_default(), mistakes),
         sign: raw.sign.map(|section| sign(document, &root, section, mistakes)).unwrap_or_default(),
     }
 }

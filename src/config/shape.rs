@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::job::{CatchUp, IfUnverifiable, Mode, Overlap};
+pub use super::systemd::SystemdSection;
 use crate::{
     model::{
         ids::{SeriesName, StepId},
@@ -68,6 +69,8 @@ pub struct HostFile {
     pub store: BTreeMap<String, StoreSection>,
     /// Who signs sets and records, and who is believed.
     pub sign: Option<SignSection>,
+    /// How the units name things.
+    pub systemd: Option<SystemdSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.

@@ -1,10 +1,12 @@
 //! Plan, run, recover: what turns a job into a run.
 //!
 //! [`plan`] is pure: its display is the dry run. [`run`] takes the locks, carries the plan out step by step, and in a
-//! backup job goes on with verify, seal and publish, and [`prune`]s. [`recover`] puts right what a dead run left.
+//! backup job goes on with verify, seal and publish, and [`prune`]s. [`recover`] puts right what a dead run left. [`units`]
+//! are how systemd starts all of it.
 
 pub mod plan;
 pub mod prune;
 pub mod recover;
 pub mod run;
 pub mod signal;
+pub mod units;

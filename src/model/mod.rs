@@ -2,6 +2,7 @@
 
 pub mod anomaly;
 pub mod audit;
+pub mod calendar;
 pub mod chain;
 pub mod contents;
 pub mod copy;
@@ -29,4 +30,5 @@ pub mod signature;
 pub mod slots;
 pub mod stack;
 pub mod store;
+pub mod systemd;
 pub mod units;

@@ -193,6 +193,7 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         drill: DrillSettings::below(&root.join("state")),
         stores: std::collections::BTreeMap::new(),
         audit: maint::model::stack::AuditSettings::default(),
+        systemd: maint::model::systemd::SystemdSettings::default(),
         sign: Default::default(),
     })
 }
