@@ -1,0 +1,11 @@
+//! Timers: what systemd makes of our units, asked of systemd itself.
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests set their stage")]
+
+#[path = "systemd/calendar.rs"]
+mod calendar;
+#[path = "systemd/oracle.rs"]
+mod oracle;
+#[path = "support/project.rs"]
+mod project;
+#[path = "systemd/units.rs"]
+mod units;
