@@ -143,7 +143,8 @@ fn install_units(global: &Global, root: Option<&Path>, now: bool, dry_run: bool)
     let telling = Telling::of(&units, &changes);
     show(&changes, dry_run);
     say("disabled", &telling.disable);
-    say(if now { "enabled and started" } else { "enabled" }, &telling.enable);
+    say("enabled", &telling.enable);
+    say("started", if now { &telling.start } else { &[] });
     if dry_run {
         println!("nothing was done (--dry-run)");
         return Ok(Exit::Ok);

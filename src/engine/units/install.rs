@@ -115,6 +115,8 @@ pub struct Telling {
     pub disable: Vec<String>,
     /// Units that are enabled, once their files are there.
     pub enable: Vec<String>,
+    /// Of these, what can be started at once.
+    pub start: Vec<String>,
 }
 
 impl Telling {
@@ -124,8 +126,9 @@ impl Telling {
             Change::Remove(path) => timer_name(path),
             _ => None,
         });
-        let timers = units.iter().filter(|unit| unit.is_timer()).map(Unit::name);
-        Self { disable: gone.collect(), enable: timers.chain([RECOVER.to_owned()]).collect() }
+        let timers: Vec<_> = units.iter().filter(|unit| unit.is_timer()).map(Unit::name).collect();
+        let enable = timers.iter().cloned().chain([RECOVER.to_owned()]).collect();
+        Self { disable: gone.collect(), enable, start: timers }
     }
 
     /// For the end: every timer, the daemon, and the unit at boot.
@@ -133,7 +136,7 @@ impl Telling {
         let services = files.iter().filter_map(|path| path.file_name()?.to_str());
         let services = services.filter(|name| [DAEMON, RECOVER].contains(name)).map(str::to_owned);
         let timers = files.iter().filter_map(|path| timer_name(path));
-        Self { disable: timers.chain(services).collect(), enable: Vec::new() }
+        Self { disable: timers.chain(services).collect(), ..Self::default() }
     }
 }
 
@@ -155,8 +158,7 @@ pub async fn install(changes: &[Change], telling: &Telling, systemd: &Systemd, n
     systemd.reload().await?;
     systemd.enable(&telling.enable).await?;
     if now {
-        let timers: Vec<_> = telling.enable.iter().filter(|name| name.ends_with(".timer")).cloned().collect();
-        systemd.start(&timers).await?;
+        systemd.start(&telling.start).await?;
     }
     Ok(())
 }
