@@ -72,7 +72,7 @@ impl Run {
         screen.finish();
         let report = ended?;
         if !self.json {
-            render::summary(&report);
+            render::summary(&report, job.backup.is_some());
         }
         Ok(exit(&report, self.strict))
     }

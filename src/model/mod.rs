@@ -32,3 +32,4 @@ pub mod stack;
 pub mod store;
 pub mod systemd;
 pub mod units;
+pub mod vulnerability;
