@@ -91,6 +91,18 @@ impl Systemd {
         run("making directories", Invocation::new("systemd-tmpfiles").args(["--create", "maint.conf"])).await
     }
 
+    /// Lets the manager forget that instances of ours failed, once their units are gone.
+    ///
+    /// # Errors
+    /// When systemctl fails.
+    pub async fn forget_failures(&self) -> Result<(), SystemdError> {
+        if self.root.is_some() {
+            return Ok(());
+        }
+        let command = Invocation::new("systemctl").args(["reset-failed", "maint@*.service", "maint-*.service"]);
+        run("forgetting failures of units that are gone", command).await
+    }
+
     async fn systemctl(&self, doing: &str, verb: &[&str], units: &[String]) -> Result<(), SystemdError> {
         if units.is_empty() {
             return Ok(());

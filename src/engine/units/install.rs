@@ -171,7 +171,8 @@ pub async fn uninstall(files: &[PathBuf], systemd: &Systemd) -> Result<(), Units
     systemd.disable(&Telling::of_removal(files).disable).await?;
     let changes: Vec<_> = files.iter().cloned().map(Change::Remove).collect();
     carry_out(&changes)?;
-    Ok(systemd.reload().await?)
+    systemd.reload().await?;
+    Ok(systemd.forget_failures().await?)
 }
 
 fn is_ours(text: &str) -> bool {
