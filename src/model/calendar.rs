@@ -12,15 +12,17 @@ use super::schedule::{Days, Dst, Gap, OfMonth, Schedule, gaps};
 /// The years whose gaps are looked at: the same wherever and whenever a unit is rendered. In any twelve years each date falls
 /// on every weekday, so that a rule like "the last Sunday of March" shows all of its seven dates.
 const YEARS: std::ops::Range<i32> = 2026..2038;
+/// Not the same in every year.
+const FEBRUARY: u32 = 0;
+const LENGTHS: [u32; 12] = [31, FEBRUARY, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
 /// The values of `OnCalendar=` that together fire at the schedule's slots.
 pub fn on_calendar(schedule: &Schedule) -> Vec<String> {
     let zone = schedule.zone().name();
-    let months = numbers(&schedule.months(), 12);
     let time = format!("{}:{}:00", numbers(&schedule.hours(), 24), numbers(&schedule.minutes(), 60));
-    let mut lines: Vec<String> =
-        schedule.days().iter().map(|days| format!("{}*-{months}{} {time} {zone}", weekdays(days), day(days))).collect();
+    let dates = schedule.days().iter().flat_map(|days| dates(days, &schedule.months()));
+    let mut lines: Vec<String> = dates.map(|dates| format!("{dates} {time} {zone}")).collect();
     if schedule.dst() == Dst::RunAfterGap {
         lines.extend(after_gaps(schedule).into_iter().map(|line| format!("{line} {zone}")));
     }
@@ -42,14 +44,27 @@ fn weekdays(days: &Days) -> String {
     names.join(",") + " "
 }
 
-/// The day of the month with what separates it from the month: `~` counts from its end.
-fn day(days: &Days) -> String {
-    match &days.of_month {
-        OfMonth::Every => "-*".into(),
-        OfMonth::Numbers(numbers) => format!("-{}", ranges(numbers)),
-        OfMonth::LastDay => "~01".into(),
-        OfMonth::LastWeek => "~07/1".into(),
-    }
+/// Weekdays, months and days. The end of a month is spelled out by its length, because systemd (252) takes `~`, which counts from
+/// there, to the second pass of a repeated hour; February's length has no other form, and no zone repeats an hour in it.
+fn dates(days: &Days, months: &[u16]) -> Vec<String> {
+    let weekdays = weekdays(days);
+    let (last, february) = match &days.of_month {
+        OfMonth::Every => return vec![format!("{weekdays}*-{}-*", numbers(months, 12))],
+        OfMonth::Numbers(days) => return vec![format!("{weekdays}*-{}-{}", numbers(months, 12), ranges(days))],
+        OfMonth::LastDay => (1, "~01"),
+        OfMonth::LastWeek => (7, "~07/1"),
+    };
+    let of_length = |length: u32| {
+        let is_so = |month: &&u16| LENGTHS.get(usize::from(**month) - 1) == Some(&length);
+        let of_length: Vec<u16> = months.iter().filter(is_so).copied().collect();
+        let day = if length == FEBRUARY {
+            february.to_owned()
+        } else {
+            format!("-{}", ranges(&(length - last + 1..=length).collect()))
+        };
+        (!of_length.is_empty()).then(|| format!("{weekdays}*-{}{day}", numbers(&of_length, 12)))
+    };
+    [31, 30, FEBRUARY].into_iter().filter_map(of_length).collect()
 }
 
 /// `01..07,15`.
@@ -127,8 +142,17 @@ mod tests {
         lines("0 1 1-7 * +SUN", utc, &["Sun *-*-01..07 01:00:00 UTC"]);
         lines("*/20 * * */5 *", utc, &["*-01,06,11-* *:00,20,40:00 UTC"]);
         lines("0 0 1,15 * 1-5", utc, &["*-*-01,15 00:00:00 UTC", "Mon,Tue,Wed,Thu,Fri *-*-* 00:00:00 UTC"]);
-        lines("0 0 15,L * *", utc, &["*-*-15 00:00:00 UTC", "*-*~01 00:00:00 UTC"]);
-        lines("0 0 * 2 SUN#L,7#5", utc, &["Sun *-02-29..31 00:00:00 UTC", "Sun *-02~07/1 00:00:00 UTC"]);
+        lines(
+            "0 0 15,L * *",
+            utc,
+            &[
+                "*-*-15 00:00:00 UTC",
+                "*-01,03,05,07,08,10,12-31 00:00:00 UTC",
+                "*-04,06,09,11-30 00:00:00 UTC",
+                "*-02~01 00:00:00 UTC",
+            ],
+        );
+        lines("0 0 * 2,3 SUN#L", utc, &["Sun *-03-25..31 00:00:00 UTC", "Sun *-02~07/1 00:00:00 UTC"]);
         lines("0 0 * * 0-6", utc, &["*-*-* 00:00:00 UTC"]);
     }
 

@@ -31,7 +31,8 @@ struct Host {
 impl Host {
     fn boot() -> Self {
         let cache = std::env::var_os("MAINT_TEST_CACHE").map(PathBuf::from);
-        let cache = cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/maint-tests"));
+        let cache =
+            cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/maint-tests"));
         let root = cache.join("systemd/root.tar");
         assert!(root.exists(), "{} is not there: scripts/install-deps test", root.display());
         let engine = Engine::start();
@@ -106,7 +107,10 @@ fn timers_run_jobs_on_a_booted_system() {
     host.sh("maint systemd install --now");
     assert!(host.sh("maint systemd check").contains("all as jobs/ say"));
     assert_eq!(host.sh("maint systemd install").matches("unchanged").count(), 10);
-    assert_eq!(host.sh("stat -c '%a %U %G' /etc/maint /var/lib/maint /srv/backups"), "755 root root\n700 root root\n700 root root\n");
+    assert_eq!(
+        host.sh("stat -c '%a %U %G' /etc/maint /var/lib/maint /srv/backups"),
+        "755 root root\n700 root root\n700 root root\n"
+    );
     assert!(host.sh("systemctl is-enabled maint-minute.timer maint-recover.service").lines().all(|l| l == "enabled"));
 
     // While its minute comes.
@@ -117,7 +121,8 @@ fn timers_run_jobs_on_a_booted_system() {
 
     host.sh("rm /etc/systemd/system/maint@*.service.d/test.conf");
     host.sh("maint systemd uninstall");
-    let left = host.sh("find /etc/systemd /etc/tmpfiles.d /etc/sysusers.d -name '*maint*' ! -name 'maint@bomb.service.d'");
+    let left =
+        host.sh("find /etc/systemd /etc/tmpfiles.d /etc/sysusers.d -name '*maint*' ! -name 'maint@bomb.service.d'");
     assert_eq!(left, "", "it left files behind");
     assert_eq!(host.sh("systemctl list-units --all --no-legend --plain 'maint*'"), "", "it left units behind");
     assert!(host.sh("maint runs").contains("minute"), "what the jobs did stays");
@@ -138,7 +143,8 @@ fn configure(host: &Host) {
         std::fs::write(etc.join(name), text).unwrap();
     }
     let key = etc.join("credentials/sign_key");
-    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "maint", "-f"]).arg(key).status();
+    let made =
+        Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "maint", "-f"]).arg(key).status();
     assert!(made.unwrap().success());
     host.copy(&etc, "/etc/maint");
     host.sh("chown -R root:root /etc/maint; chmod -R go-w /etc/maint; chmod 755 /etc/maint; chmod 700 /etc/maint/credentials");
@@ -194,5 +200,7 @@ fn the_timer_fires(host: &Host) {
     let late = run["started"].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap() - slot;
     assert_eq!(slot.timestamp() % 60, 0);
     assert!(late < chrono::Duration::seconds(10), "{late}");
-    host.wait(Duration::from_secs(10), "its set is there", |host| host.try_sh("ls /srv/backups/minute/*/manifest.json").0);
+    host.wait(Duration::from_secs(10), "its set is there", |host| {
+        host.try_sh("ls /srv/backups/minute/*/manifest.json").0
+    });
 }

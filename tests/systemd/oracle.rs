@@ -46,9 +46,11 @@ pub fn fires(lines: &[String], base: DateTime<Utc>, count: usize) -> Vec<DateTim
         }
     }
     assert_eq!(per_line.len(), lines.len(), "{lines:?}: {said}");
+    // maint's zones have their rules until then.
+    let end: DateTime<Utc> = "2099-01-01T00:00:00Z".parse().unwrap();
     let known_until = per_line.iter().filter(|l| l.len() == count).filter_map(|l| l.last()).min();
     let all: BTreeSet<_> = per_line.iter().flatten().copied().collect();
-    all.into_iter().filter(|at| known_until.is_none_or(|until| at <= until)).collect()
+    all.into_iter().filter(|at| at < &end && known_until.is_none_or(|until| at <= until)).collect()
 }
 
 /// Asserts that systemd fires at the schedule's slots, and at no other instant.
