@@ -16,5 +16,6 @@ pub mod scanner;
 pub mod secret;
 pub mod signature;
 pub mod store;
+pub mod supervisor;
 pub mod systemd;
 pub mod tree;

@@ -5,10 +5,14 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::job::{CatchUp, IfUnverifiable, Mode, Overlap};
 pub use super::systemd::SystemdSection;
+use super::{
+    daemon::DaemonSection,
+    job::{IfUnverifiable, Mode, Overlap},
+};
 use crate::{
     model::{
+        due::CatchUp,
         ids::{SeriesName, StepId},
         manifest::Level,
         period::PeriodKind,
@@ -71,6 +75,8 @@ pub struct HostFile {
     pub sign: Option<SignSection>,
     /// How the units name things.
     pub systemd: Option<SystemdSection>,
+    /// How `maint serve` behaves.
+    pub daemon: Option<DaemonSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.

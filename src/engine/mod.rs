@@ -4,6 +4,8 @@
 //! backup job goes on with verify, seal and publish, and [`prune`]s. [`recover`] puts right what a dead run left. [`units`]
 //! are how systemd starts all of it.
 
+pub mod daemon;
+pub mod due;
 pub mod plan;
 pub mod prune;
 pub mod recover;

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::{coverage::Exclusion, secret::SecretSource, store::Stores, systemd::SystemdSettings};
+use super::{
+    coverage::Exclusion, daemon::DaemonSettings, secret::SecretSource, store::Stores, systemd::SystemdSettings,
+};
 
 /// The host's stack, named once in `maint.toml`.
 #[derive(Debug, Clone)]
@@ -37,6 +39,8 @@ pub struct Stack {
     pub audit: AuditSettings,
     /// How the units name things.
     pub systemd: SystemdSettings,
+    /// How the daemon behaves.
+    pub daemon: DaemonSettings,
 }
 
 /// Who signs sets and records, and who is believed.

@@ -31,6 +31,7 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         drill: DrillSettings::below(&root.join("state")),
         audit: maint::model::stack::AuditSettings::default(),
         systemd: maint::model::systemd::SystemdSettings::default(),
+        daemon: Default::default(),
         stores: BTreeMap::new(),
         sign: Default::default(),
     };

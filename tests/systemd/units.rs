@@ -53,6 +53,7 @@ fn units_say_what_the_jobs_say() {
         "OnCalendar=*-*-* 02:30:00 Europe/Berlin",
         "OnCalendar=Sun *-03-25..31 03:00:00 Europe/Berlin",
         "Persistent=true",
+        "OnBootSec=10min",
         "AccuracySec=1s",
         "RandomizedDelaySec=300",
         "FixedRandomDelay=true",

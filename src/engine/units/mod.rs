@@ -14,7 +14,7 @@ use values::Values;
 
 use crate::{
     config::{Config, Job},
-    model::{calendar::on_calendar, schedule::Dst},
+    model::{calendar::on_calendar, due::CatchUp, schedule::Dst},
 };
 
 /// The first line of every file.
@@ -81,7 +81,6 @@ pub fn render(config: &Config) -> Vec<Unit> {
 
 /// The timer of a job that has a schedule.
 fn timer(job: &Job, values: &Values) -> Option<Unit> {
-    use crate::config::CatchUp;
     let schedule = job.schedule.as_ref()?;
     let lines: Vec<_> = on_calendar(schedule).into_iter().map(|line| format!("OnCalendar={line}")).collect();
     let jitter = match job.jitter.as_secs() {
@@ -91,7 +90,7 @@ fn timer(job: &Job, values: &Values) -> Option<Unit> {
     let persistent = match job.catch_up {
         CatchUp::None => "# The job catches nothing up.\nPersistent=false",
         CatchUp::Once | CatchUp::Within(_) => {
-            "# A slot that passed while the host was down: fired once, and maint decides whether it is still due.\nPersistent=true"
+            "# A slot that passed while the host was down, and a run that went down with it: maint decides what is still due.\nPersistent=true\nOnBootSec=10min"
         }
     };
     let values = values

@@ -13,8 +13,10 @@ use crate::{
 
 /// Beyond a run's own limits: to begin, to end its children, to bring containers back.
 const MARGIN: Duration = Duration::from_secs(600);
-/// How long after SIGTERM the daemon's runs may go on, and what it takes to end them then.
-const DRAIN: Duration = Duration::from_secs(600 + 120);
+/// What it takes the daemon to end its runs, once they have had their time.
+const ENDING: Duration = Duration::from_secs(120);
+/// The kernel has no room for more (pid_max on small hosts).
+const MOST_TASKS: u32 = 32_768;
 const CREDENTIALS: &str = "/etc/maint/credentials";
 
 /// Texts by name.
@@ -31,11 +33,13 @@ impl Values {
             path => format!("{binary} --config {}", path.display()),
         };
         let state = installed(config, &config.stack.state_dir);
+        let runs = u32::try_from(config.stack.daemon.max_running).unwrap_or(u32::MAX);
+        let all_tasks = settings.tasks_max.saturating_mul(runs).min(MOST_TASKS);
         let mut this = Self(BTreeMap::new());
         this.set("maint", maint);
         this.set("tasks", settings.tasks_max.to_string());
-        this.set("all_tasks", settings.tasks_max.saturating_mul(8).to_string());
-        this.set("drain", span(DRAIN));
+        this.set("all_tasks", all_tasks.to_string());
+        this.set("drain", span(config.stack.daemon.drain + ENDING));
         this.set("credentials", credentials(config));
         this.set("state", writable_line(&state));
         this.set("writable", writable(config).iter().map(|p| writable_line(p)).collect::<Vec<_>>().join("\n"));
