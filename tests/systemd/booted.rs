@@ -118,6 +118,7 @@ fn timers_run_jobs_on_a_booted_system() {
     a_failure_is_told(&host);
     a_bomb_stays_in_its_unit(&host);
     the_timer_fires(&host);
+    the_daemon_does_not_run_beside_timers(&host);
 
     host.sh("rm /etc/systemd/system/maint@*.service.d/test.conf");
     host.sh("maint systemd uninstall");
@@ -153,7 +154,7 @@ fn configure(host: &Host) {
 
 /// A dump, its drill in a cage, files of all owners and bits, a key that comes as a credential.
 fn a_drill_passes_in_the_hardened_unit(host: &Host) {
-    host.instead("drilled", "/usr/local/bin/maint run %%i");
+    host.instead("drilled", "/usr/local/bin/maint run %i");
     host.sh("systemctl start maint@drilled.service");
     let told = host.sh("journalctl --no-pager -o cat -u maint@drilled.service");
     assert!(told.contains("verified to \"drill\""), "{told}");
@@ -162,7 +163,7 @@ fn a_drill_passes_in_the_hardened_unit(host: &Host) {
 }
 
 fn a_failure_is_told(host: &Host) {
-    host.instead("failing", "/usr/local/bin/maint run %%i");
+    host.instead("failing", "/usr/local/bin/maint run %i");
     assert!(!host.try_sh("systemctl start maint@failing.service").0, "it fails");
     let unit = "maint-notify@maint@failing.service.service";
     host.wait(Duration::from_secs(10), "the notifier was started", |host| {
@@ -203,4 +204,26 @@ fn the_timer_fires(host: &Host) {
     host.wait(Duration::from_secs(10), "its set is there", |host| {
         host.try_sh("ls /srv/backups/minute/*/manifest.json").0
     });
+    // A second firing finds the slot done.
+    host.sh("systemctl start maint@minute.service");
+    let again = host.sh("maint runs --json");
+    let of_slot = again.lines().filter(|line| line.contains(&format!("\"slot\":{}", run["slot"]))).count();
+    assert_eq!(of_slot, 1, "{again}");
+}
+
+/// Beside them it ends with 2 and is not started again; without them it says when it is ready, and ends when it is told to.
+fn the_daemon_does_not_run_beside_timers(host: &Host) {
+    assert!(!host.try_sh("systemctl start maint.service").0);
+    assert_eq!(host.show("maint.service", "ExecMainStatus"), "2");
+    assert_eq!(host.show("maint.service", "ActiveState"), "failed");
+    host.sh("systemctl disable --now maint-minute.timer && systemctl reset-failed maint.service");
+    host.sh("systemctl start maint.service");
+    assert_eq!(host.show("maint.service", "ActiveState"), "active");
+    assert!(
+        host.show("maint.service", "StatusText").contains("next: minute"),
+        "{}",
+        host.show("maint.service", "StatusText")
+    );
+    host.sh("systemctl reload maint.service && systemctl stop maint.service");
+    assert_eq!(host.show("maint.service", "Result"), "success");
 }
