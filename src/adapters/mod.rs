@@ -19,4 +19,5 @@ pub mod secret;
 pub mod signature;
 pub mod store;
 pub mod supervisor;
+pub mod systemd;
 pub mod tree;

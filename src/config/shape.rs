@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use super::systemd::SystemdSection;
 use super::{
     daemon::DaemonSection,
     job::{IfUnverifiable, Mode, Overlap},
@@ -74,6 +75,8 @@ pub struct HostFile {
     pub store: BTreeMap<String, StoreSection>,
     /// Who signs sets and records, and who is believed.
     pub sign: Option<SignSection>,
+    /// How the units name things.
+    pub systemd: Option<SystemdSection>,
     /// How `maint serve` behaves.
     pub daemon: Option<DaemonSection>,
     /// What Prometheus is told.

@@ -2,6 +2,7 @@
 
 pub mod anomaly;
 pub mod audit;
+pub mod calendar;
 pub mod chain;
 pub mod contents;
 pub mod copy;
@@ -35,5 +36,6 @@ pub mod signature;
 pub mod slots;
 pub mod stack;
 pub mod store;
+pub mod systemd;
 pub mod units;
 pub mod vulnerability;

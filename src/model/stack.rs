@@ -13,6 +13,7 @@ use super::{
     notify::Notify,
     secret::SecretSource,
     store::Stores,
+    systemd::SystemdSettings,
 };
 
 /// The host's stack, named once in `maint.toml`.
@@ -42,6 +43,8 @@ pub struct Stack {
     pub sign: SignSettings,
     /// What an audit goes by.
     pub audit: AuditSettings,
+    /// How the units name things.
+    pub systemd: SystemdSettings,
     /// How the daemon behaves.
     pub daemon: DaemonSettings,
     /// What Prometheus is told.
