@@ -5,6 +5,7 @@ pub mod clock;
 pub mod companion;
 pub mod docker;
 pub mod files;
+pub mod holders;
 pub mod host;
 pub mod ledger;
 pub mod lock;

@@ -6,6 +6,7 @@ use crate::{
         archive::ArchiveError, dump::DumpError, globals::GlobalsError, quiesce::QuiesceError, volume::VolumeError,
     },
     model::failure::{Class, Diagnose},
+    upkeep::UpkeepError,
 };
 
 /// Why a step failed.
@@ -21,6 +22,8 @@ pub enum StepError {
     Volume(#[from] VolumeError),
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Upkeep(#[from] UpkeepError),
 }
 
 impl StepError {
@@ -36,6 +39,7 @@ impl StepError {
             Self::Archive(e) => e,
             Self::Volume(e) => e,
             Self::File(e) => e,
+            Self::Upkeep(e) => e,
         }
     }
 }

@@ -6,6 +6,8 @@
 pub mod capture;
 pub mod context;
 mod error;
+pub mod maintenance;
+mod parameters;
 
 pub use context::{StepContext, StepReport};
 pub use error::StepError;
@@ -124,4 +126,9 @@ step_kinds! {
     "postgres_globals" PostgresGlobals => capture::postgres_globals::PostgresGlobals,
     "files_archive" FilesArchive => capture::files_archive::FilesArchive,
     "volume_archive" VolumeArchive => capture::volume_archive::VolumeArchive,
+    "vacuum" Vacuum => maintenance::vacuum::Vacuum,
+    "reindex" Reindex => maintenance::reindex::Reindex,
+    "analyze" Analyze => maintenance::analyze::Analyze,
+    "bloat" Bloat => maintenance::bloat::BloatReport,
+    "log_rotate" LogRotate => maintenance::log_rotate::LogRotate,
 }
