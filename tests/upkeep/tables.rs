@@ -18,7 +18,7 @@ async fn every_table_is_vacuumed_and_counted() {
     let stage = Stage::new(cluster.server("postgres"));
     let report = stage.run("vacuum = { server = \"production\" }").await;
     assert_eq!((report.outcome.clone(), bad(&report)), (Outcome::Changed, Vec::<String>::new()), "{report:#?}");
-    let undone = "SELECT relname FROM pg_stat_all_tables WHERE (vacuum_count <> 1 OR analyze_count < 1) \
+    let undone = "SELECT relname FROM pg_stat_all_tables WHERE (vacuum_count < 1 OR analyze_count < 1) \
          AND relname NOT IN ('p', 'pg_statistic') AND schemaname <> 'pg_toast'";
     assert_eq!(cluster.psql("postgres", undone), "");
     assert_eq!(cluster.psql("postgres", "SELECT analyze_count FROM pg_stat_all_tables WHERE relname = 'p'"), "1");
@@ -49,6 +49,7 @@ async fn what_a_stranger_may_not_vacuum_is_not_done() {
     let theirs = about(&report, "public.theirs");
     assert!(theirs.seen.starts_with("not done: skipping \"theirs\""), "{}", theirs.seen);
     assert!(theirs.hint.as_ref().unwrap().contains("MAINTAIN"));
+    assert!(about(&report, "d catalogues").seen.contains("only superuser or database owner"));
     assert!(!report.findings.iter().any(|f| f.subject == "public.ours"), "done: the role's own timeout does not hold");
     // Who owns the database may vacuum every table of it; the server's shared ones are not this database's.
     cluster.psql("postgres", "ALTER DATABASE d OWNER TO app");
@@ -140,10 +141,12 @@ async fn bloat_is_told_with_its_doubts() {
         "postgres",
         "CREATE TABLE airy WITH (autovacuum_enabled = off) AS SELECT g AS id, repeat('x', 200) AS v \
              FROM generate_series(1, 100000) g; \
-         CREATE INDEX airy_id ON airy (id); DELETE FROM airy WHERE id % 10 <> 0; VACUUM ANALYZE airy; \
+         CREATE INDEX airy_id ON airy (id); DELETE FROM airy WHERE id % 10 <> 0; \
          CREATE TABLE strange WITH (autovacuum_enabled = off) AS SELECT g AS id, repeat('x', 200) AS v \
              FROM generate_series(1, 60000) g; VACUUM strange",
     );
+    // By another session: counts of what came before are told at a session's end, and would come after those of ANALYZE.
+    cluster.psql("postgres", "VACUUM ANALYZE airy");
     let stage = Stage::new(cluster.server("postgres"));
     let step = "bloat = { server = \"production\", top = 3, min_size = \"1MB\" }";
     let report = stage.run(step).await;

@@ -146,10 +146,6 @@ fn look(
     let mut index = 0;
     while let Some((name, kind)) = listing.get(index) {
         index += 1;
-        let of_interest = kind == FileType::Directory || kind == FileType::RegularFile || kind == FileType::Unknown;
-        if !of_interest {
-            continue;
-        }
         if kind != FileType::Directory {
             sort(pattern, &dir, at, name, found)?;
         }
@@ -164,15 +160,12 @@ fn look(
 
 /// Puts a file where it belongs.
 fn sort(pattern: &Pattern, dir: &Dir, at: &Path, name: &[u8], found: &mut Found) -> io::Result<()> {
-    if let Some(left) = names::leftover(name) {
-        let (names::Leftover::Hidden(own) | names::Leftover::Temporary(own)) = &left;
-        if pattern.is_log(at, own) {
-            found.leftovers.push((at.to_owned(), left));
-        }
-        return Ok(());
-    }
+    let left = names::leftover(name).filter(|left| {
+        let (names::Leftover::Hidden(own) | names::Leftover::Temporary(own)) = left;
+        pattern.is_log(at, own)
+    });
     let of_packed = name.strip_suffix(names::PACKED).filter(|own| pattern.is_log(at, own));
-    if of_packed.is_none() && !pattern.is_log(at, name) {
+    if left.is_none() && of_packed.is_none() && !pattern.is_log(at, name) {
         return Ok(());
     }
     let facts = match tree::facts(Some(dir), name) {
@@ -180,6 +173,18 @@ fn sort(pattern: &Pattern, dir: &Dir, at: &Path, name: &[u8], found: &mut Found)
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
+    match left {
+        // Whatever has the name of a copy that was not finished is in the way of one, a link too.
+        Some(left @ names::Leftover::Temporary(_)) if facts.kind != FileType::Directory => {
+            found.leftovers.push((at.to_owned(), left));
+            return Ok(());
+        }
+        Some(left) if facts.kind == FileType::RegularFile => {
+            found.leftovers.push((at.to_owned(), left));
+            return Ok(());
+        }
+        _ => {}
+    }
     if facts.kind != FileType::RegularFile {
         return Ok(());
     }

@@ -86,7 +86,8 @@ pub async fn maintain(
     let before = upkeep::counters(&watcher, &oids).await?;
     let listed = todo.len();
     if let (Work::Analyze { since: Some(since) }, Some(before)) = (request.work, &before) {
-        todo.retain(|table| before.get(&table.oid).and_then(|c| c.last_analysed).is_none_or(|at| at < since));
+        let last = |table: &Upkept| before.get(&table.oid).and_then(|counters| counters.last_analysed);
+        todo.retain(|table| table.oid != verdict::PG_STATISTIC && last(table).is_none_or(|at| at < since));
     }
     let workers = open_workers(request, &endpoint, todo.len()).await?;
     let board = Board::new(request.work, &todo);

@@ -22,7 +22,7 @@ use crate::{
 pub(super) type Count = BTreeMap<u32, Counters>;
 
 /// `pg_statistic`, which holds the statistics and has none of its own.
-const PG_STATISTIC: u32 = 2619;
+pub(super) const PG_STATISTIC: u32 = 2619;
 /// How many tables that were left undone are told one by one.
 const TOLD: usize = 50;
 /// How many of the slowest are told.
@@ -42,9 +42,14 @@ pub(super) fn moved(work: Work, table: &Upkept, before: &Count, after: &Count) -
 }
 
 /// What was done, and what not.
+#[derive(Default)]
 pub(super) struct Judged {
     done: Vec<Tried>,
     undone: Vec<Finding>,
+    /// Tables of the system that the role may not work on, and what the server said of the first.
+    system: Vec<String>,
+    /// Whether the server does not count at all.
+    uncounted: bool,
 }
 
 /// Compares what the server said with what it counted.
@@ -55,7 +60,7 @@ pub(super) async fn judge(
     before: Option<&Count>,
     after: Option<&Count>,
 ) -> Result<Judged, PostgresError> {
-    let mut judged = Judged { done: Vec::new(), undone: Vec::new() };
+    let mut judged = Judged { uncounted: before.is_none() || after.is_none(), ..Judged::default() };
     for tried in results {
         let counted = match (before, after) {
             (Some(before), Some(after)) => Some(moved(request.work, &tried.table, before, after)),
@@ -63,9 +68,12 @@ pub(super) async fn judge(
         };
         let undone = match (&tried.end, counted) {
             (End::Gone, _) => continue,
-            (End::Well, Some(true)) => None,
-            (End::Well, None) => Some(unproved(&tried)),
+            (End::Well, Some(true) | None) => None,
             (End::Well, Some(false)) if !upkeep::table_exists(watcher, tried.table.oid).await? => continue,
+            (End::Well, Some(false)) if tried.table.system => {
+                judged.system.push(said(&tried));
+                continue;
+            }
             (End::Well, Some(false)) => Some(silent(request, &tried)),
             (End::Locked(holders), _) => Some(locked(request, &tried, holders)),
             (End::Refused(why), _) => Some(refused(request, &tried, why)),
@@ -86,17 +94,15 @@ fn verb(request: &TablesRequest<'_>, table: &Upkept) -> &'static str {
     }
 }
 
-fn unproved(tried: &Tried) -> Finding {
-    Finding::unknown(tried.table.name.to_string(), "the server does not count what is done to tables: track_counts is off")
-        .hint("SET track_counts = on in postgresql.conf; autovacuum needs it too")
+fn said(tried: &Tried) -> String {
+    if tried.warnings.is_empty() { "the server did not say why".into() } else { tried.warnings.join("; ") }
 }
 
 /// No error, and nothing done.
 fn silent(request: &TablesRequest<'_>, tried: &Tried) -> Finding {
-    let said = if tried.warnings.is_empty() { "the server did not say why".into() } else { tried.warnings.join("; ") };
     let verb = verb(request, &tried.table);
     let role = &request.server.user;
-    Finding::critical(tried.table.name.to_string(), format!("not done: {said}"))
+    Finding::critical(tried.table.name.to_string(), format!("not done: {}", said(tried)))
         .source(format!("{verb} {}", tried.table.name.quoted()))
         .hint(format!(
             "let its owner or a superuser do it, e.g. GRANT its owner TO {role}; on PostgreSQL 17: GRANT MAINTAIN ON {} \
@@ -128,7 +134,7 @@ fn refused(request: &TablesRequest<'_>, tried: &Tried, why: &str) -> Finding {
 
 /// The report: one finding for all that is done, the slowest of it, and everything that is not.
 pub(super) fn report(request: &TablesRequest<'_>, judged: Judged, listed: usize, took: Duration) -> Done {
-    let Judged { mut done, undone } = judged;
+    let Judged { mut done, undone, system, uncounted } = judged;
     let word = match request.work {
         Work::Vacuum { analyze: true } => "vacuumed and analysed",
         Work::Vacuum { analyze: false } => "vacuumed",
@@ -143,10 +149,11 @@ pub(super) fn report(request: &TablesRequest<'_>, judged: Judged, listed: usize,
         ByteSize(bytes),
         Elapsed(took)
     );
-    if !undone.is_empty() {
-        summary += &format!("; {} not done", undone.len());
+    let left = undone.len() + system.len();
+    if left > 0 {
+        summary += &format!("; {left} not done");
     }
-    let recent = listed.saturating_sub(done.len() + undone.len());
+    let recent = listed.saturating_sub(done.len() + left);
     if matches!(request.work, Work::Analyze { since: Some(_) }) && recent > 0 {
         summary += &format!("; {} had been in this run already", tables(recent));
     }
@@ -156,10 +163,20 @@ pub(super) fn report(request: &TablesRequest<'_>, judged: Judged, listed: usize,
         let seen = format!("{word} in {}, {}", Elapsed(tried.took), ByteSize(tried.table.bytes));
         findings.push(Finding::good(tried.table.name.to_string(), seen).value(tried.took.as_secs_f64(), Unit::Seconds));
     }
+    if uncounted {
+        let why = "nobody can prove it: the server does not count what is done to tables, track_counts is off";
+        let hint = "set track_counts = on in postgresql.conf; autovacuum needs it too";
+        findings.push(Finding::unknown(format!("{} counters", request.database), why).hint(hint));
+    }
+    if let Some(first) = system.first() {
+        let seen = format!("{} of the system not done, the first: {first}", tables(system.len()));
+        let hint = "let a superuser or the database's owner do it; autovacuum does what is most needed";
+        findings.push(Finding::warning(format!("{} catalogues", request.database), seen).hint(hint));
+    }
     let more = undone.len().saturating_sub(TOLD);
     findings.extend(undone.into_iter().take(TOLD));
     if more > 0 {
-        findings.push(Finding::critical("further tables", format!("{} more not done", tables(more))));
+        findings.push(Finding::critical("further tables", format!("{more} more not done")));
     }
     Done { summary, findings, changed: !done.is_empty() }
 }
