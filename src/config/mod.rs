@@ -5,6 +5,7 @@
 //! turn that into what the engine knows, `later` names what a later version will bring.
 
 mod coverage;
+pub mod daemon;
 mod diagnostic;
 mod document;
 mod host;
@@ -19,5 +20,5 @@ mod stores;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};
-pub use job::{BackupPolicy, CatchUp, IfUnverifiable, Job, JobStep, Mode, Overlap};
+pub use job::{BackupPolicy, IfUnverifiable, Job, JobStep, Mode, Overlap};
 pub use load::{Config, load, load_if_any};

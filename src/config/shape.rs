@@ -5,9 +5,13 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::job::{CatchUp, IfUnverifiable, Mode, Overlap};
+use super::{
+    daemon::DaemonSection,
+    job::{IfUnverifiable, Mode, Overlap},
+};
 use crate::{
     model::{
+        due::CatchUp,
         ids::{SeriesName, StepId},
         manifest::Level,
         period::PeriodKind,
@@ -68,6 +72,8 @@ pub struct HostFile {
     pub store: BTreeMap<String, StoreSection>,
     /// Who signs sets and records, and who is believed.
     pub sign: Option<SignSection>,
+    /// How `maint serve` behaves.
+    pub daemon: Option<DaemonSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{coverage::Exclusion, secret::SecretSource, store::Stores};
+use super::{coverage::Exclusion, daemon::DaemonSettings, secret::SecretSource, store::Stores};
 
 /// The host's stack, named once in `maint.toml`.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub struct Stack {
     pub sign: SignSettings,
     /// What an audit goes by.
     pub audit: AuditSettings,
+    /// How the daemon behaves.
+    pub daemon: DaemonSettings,
 }
 
 /// Who signs sets and records, and who is believed.

@@ -4,6 +4,7 @@
 //! docs/adding-a-step.md walks through it.
 
 pub mod capture;
+pub mod checks;
 pub mod context;
 mod error;
 pub mod maintenance;
@@ -126,6 +127,8 @@ step_kinds! {
     "postgres_globals" PostgresGlobals => capture::postgres_globals::PostgresGlobals,
     "files_archive" FilesArchive => capture::files_archive::FilesArchive,
     "volume_archive" VolumeArchive => capture::volume_archive::VolumeArchive,
+    "image_scan" ImageScan => checks::image_scan::ImageScan,
+    "cert_renew" CertRenew => checks::cert_renew::CertRenew,
     "vacuum" Vacuum => maintenance::vacuum::Vacuum,
     "reindex" Reindex => maintenance::reindex::Reindex,
     "analyze" Analyze => maintenance::analyze::Analyze,

@@ -30,6 +30,7 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         docker: Docker { host: "unix:///nowhere".into() },
         drill: DrillSettings::below(&root.join("state")),
         audit: maint::model::stack::AuditSettings::default(),
+        daemon: Default::default(),
         stores: BTreeMap::new(),
         sign: Default::default(),
     };

@@ -25,7 +25,7 @@ const WRITER: &str = r#"
     open_log(); open(my $pid, '>', "$pidfile.new"); print $pid "$$\n"; close $pid; rename "$pidfile.new", $pidfile;
     for my $i (1 .. $lines) {
         if ($again) { $again = 0; close $log; open_log(); }
-        print $log "line $i\n"; select(undef, undef, undef, 0.0005) if $i % 200 == 0;
+        print $log "line $i\n"; select(undef, undef, undef, 0.001) if $i % 100 == 0;
     }
     open(my $done, '>', "$pidfile.done"); close $done;
     while (1) { select(undef, undef, undef, 0.02); if ($again) { $again = 0; close $log; open_log(); } }
@@ -67,9 +67,9 @@ async fn a_writer_that_opens_its_log_anew_loses_no_line() {
     let stage = Stage::files();
     let writer = Writer::start(stage.path(), "access.log", true);
     let step = "log_rotate = { paths = [\"logs/*.log\"], live = { signal = { pid_file = \"pid\" }, wait = \"10s\" } }";
-    for _ in 0..4 {
+    while !stage.path().join("pid.done").exists() {
         let report = stage.run(step).await;
-        assert_eq!((report.outcome.clone(), bad(&report)), (Outcome::Changed, Vec::<String>::new()), "{report:#?}");
+        assert_eq!(bad(&report), Vec::<String>::new());
         // The stamp has seconds: two rotations within one are the second's own concern.
         tokio::time::sleep(Duration::from_millis(1001)).await;
     }

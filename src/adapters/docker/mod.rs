@@ -9,6 +9,7 @@ mod error;
 mod exec;
 mod helper;
 mod mounts;
+mod running;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub use error::DockerError;
 pub use exec::{Exec, RunningExec};
 pub use helper::{Access, Helper, HelperLabel, ROOT_ENTRY};
 pub use mounts::Kept;
+pub use running::RunningImage;
 
 /// How long the engine may take to begin its answer to a request that waits for nothing.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
