@@ -6,6 +6,7 @@ pub mod clock;
 pub mod companion;
 pub mod docker;
 pub mod files;
+pub mod holders;
 pub mod host;
 pub mod http;
 pub mod ledger;

@@ -3,6 +3,7 @@
 pub mod anomaly;
 pub mod audit;
 pub mod calendar;
+pub mod bloat;
 pub mod chain;
 pub mod contents;
 pub mod copy;
