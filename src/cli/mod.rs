@@ -12,6 +12,7 @@ mod failure;
 mod generate;
 mod guard;
 mod jobs;
+mod metrics;
 mod notify;
 mod output;
 mod plan;
@@ -23,6 +24,7 @@ mod run;
 mod runs;
 mod serve;
 mod set_arg;
+mod systemd;
 mod upload;
 mod verify;
 
@@ -66,6 +68,7 @@ Examples:
   maint verify backups/monthly/202608     believe nothing, read everything
   maint restore monthly --into db:copy    the newest dump of a series into a new database
   maint audit --html audit.html           is every backup there, whole, and as it was made?
+  maint systemd install --now             let timers run the jobs
 
 Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 verification failed, 4 could not be checked,
 5 lock not obtained, 130 interrupted\n";
@@ -80,6 +83,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Recover(recover::Recover),
     Serve(serve::Serve),
+    Metrics(metrics::Metrics),
     Runs(runs::Runs),
     Backups(backups::Backups),
     Prune(prune::Prune),
@@ -89,6 +93,7 @@ enum Command {
     Audit(audit::Audit),
     Notify(notify::Notify),
     Ack(ack::Ack),
+    Systemd(systemd::Systemd),
     Generate(generate::Generate),
     #[command(hide = true, name = "__guard")]
     Guard(guard::Guard),
@@ -144,6 +149,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Doctor(command) => command.run(&global),
         Command::Recover(command) => command.run(&global),
         Command::Serve(command) => command.run(&global),
+        Command::Metrics(command) => command.run(&global),
         Command::Runs(command) => command.run(&global),
         Command::Backups(command) => command.run(&global),
         Command::Prune(command) => command.run(&global),
@@ -153,6 +159,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Audit(command) => command.run(&global),
         Command::Notify(command) => command.run(&global),
         Command::Ack(command) => command.run(&global),
+        Command::Systemd(command) => command.run(&global),
         Command::Generate(command) => command.run(&global),
         Command::Guard(command) => command.run(),
     }

@@ -4,6 +4,7 @@
 //! [`document`](self) gives every value its place in the text, `shape` is what the files may say, `host` and `jobs`
 //! turn that into what the engine knows, `later` names what a later version will bring.
 
+mod clocks;
 mod coverage;
 pub mod daemon;
 mod diagnostic;
@@ -14,10 +15,12 @@ mod jobs;
 mod keep;
 mod later;
 mod load;
+pub mod monitoring;
 pub mod notify;
 mod secrets;
 pub mod shape;
 mod stores;
+mod systemd;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};

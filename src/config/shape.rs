@@ -5,9 +5,11 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use super::systemd::SystemdSection;
 use super::{
     daemon::DaemonSection,
     job::{IfUnverifiable, Mode, Overlap},
+    monitoring::{MetricsSection, WebSection},
     notify::{EscalationSection, NotifySection},
 };
 use crate::{
@@ -73,8 +75,14 @@ pub struct HostFile {
     pub store: BTreeMap<String, StoreSection>,
     /// Who signs sets and records, and who is believed.
     pub sign: Option<SignSection>,
+    /// How the units name things.
+    pub systemd: Option<SystemdSection>,
     /// How `maint serve` behaves.
     pub daemon: Option<DaemonSection>,
+    /// What Prometheus is told.
+    pub metrics: Option<MetricsSection>,
+    /// The status page of `maint serve`.
+    pub web: Option<WebSection>,
     /// Who is told what goes wrong, by name.
     #[serde(default)]
     pub notify: BTreeMap<String, NotifySection>,

@@ -1,4 +1,4 @@
-//! What follows every run, and every attempt that could not begin: people are told, and Prometheus. Nothing here changes the
+//! What follows every run, and every attempt that could not begin: people and monitoring are told. Nothing here changes the
 //! outcome.
 
 use super::{
@@ -42,7 +42,7 @@ pub(super) async fn after(
         (Err(error), None) => tracing::warn!("nobody could be told of the run: {}", chain(&error)),
     }
     if let Err(error) = metrics::write_textfile(config).await {
-        tracing::warn!("the metrics were not written: {}", chain(&error));
+        tracing::warn!("monitoring is not told of the run: {}", chain(&error));
     }
 }
 

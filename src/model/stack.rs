@@ -6,7 +6,15 @@ use std::{
     time::Duration,
 };
 
-use super::{coverage::Exclusion, daemon::DaemonSettings, notify::Notify, secret::SecretSource, store::Stores};
+use super::{
+    coverage::Exclusion,
+    daemon::DaemonSettings,
+    monitoring::{MetricsSettings, WebSettings},
+    notify::Notify,
+    secret::SecretSource,
+    store::Stores,
+    systemd::SystemdSettings,
+};
 
 /// The host's stack, named once in `maint.toml`.
 #[derive(Debug, Clone)]
@@ -35,8 +43,14 @@ pub struct Stack {
     pub sign: SignSettings,
     /// What an audit goes by.
     pub audit: AuditSettings,
+    /// How the units name things.
+    pub systemd: SystemdSettings,
     /// How the daemon behaves.
     pub daemon: DaemonSettings,
+    /// What Prometheus is told.
+    pub metrics: MetricsSettings,
+    /// The status page of the daemon; `None`: there is none.
+    pub web: Option<WebSettings>,
     /// Who is told what goes wrong.
     pub notify: Notify,
 }

@@ -33,7 +33,10 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         metrics: Default::default(),
         web: None,
         audit: maint::model::stack::AuditSettings::default(),
+        systemd: maint::model::systemd::SystemdSettings::default(),
         daemon: Default::default(),
+        metrics: Default::default(),
+        web: None,
         stores: BTreeMap::new(),
         sign: Default::default(),
     };

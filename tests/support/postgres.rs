@@ -196,7 +196,10 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         metrics: Default::default(),
         web: None,
         audit: maint::model::stack::AuditSettings::default(),
+        systemd: maint::model::systemd::SystemdSettings::default(),
         daemon: Default::default(),
+        metrics: Default::default(),
+        web: None,
         sign: Default::default(),
     })
 }

@@ -301,6 +301,7 @@ mod tests {
             metrics: Default::default(),
             web: None,
             audit: crate::model::stack::AuditSettings::default(),
+            systemd: crate::model::systemd::SystemdSettings::default(),
             daemon: Default::default(),
             sign: Default::default(),
         }
