@@ -6,6 +6,7 @@ pub mod companion;
 pub mod docker;
 pub mod files;
 pub mod host;
+pub mod http;
 pub mod ledger;
 pub mod lock;
 pub mod plant;
