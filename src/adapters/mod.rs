@@ -3,6 +3,7 @@
 pub mod cage;
 pub mod clock;
 pub mod companion;
+pub mod compose;
 pub mod docker;
 pub mod files;
 pub mod host;
