@@ -2,6 +2,7 @@
 
 pub mod anomaly;
 pub mod audit;
+pub mod bands;
 pub mod chain;
 pub mod compose;
 pub mod contents;
@@ -18,6 +19,7 @@ pub mod manifest;
 pub mod outcome;
 pub mod parts;
 pub mod period;
+pub mod promql;
 pub mod record;
 pub mod retention;
 pub mod roster;
@@ -30,4 +32,5 @@ pub mod signature;
 pub mod slots;
 pub mod stack;
 pub mod store;
+pub mod targets;
 pub mod units;
