@@ -1,6 +1,6 @@
 //! What `maint.toml` and the job files may say. The generated reference is made from these types.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use super::{
         AlertmanagerSection, CertificateSection, EndpointSection, MetricSection, PrometheusSection, RedisSection,
     },
 };
+pub use crate::model::span::Span;
 use crate::{
     model::{
         ids::{SeriesName, StepId},
@@ -24,23 +25,6 @@ use crate::{
     },
     steps::Step,
 };
-
-/// `30s`, `10m`, `4h`, `1d`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
-#[schemars(with = "String")]
-pub struct Span(pub Duration);
-
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match humantime::parse_duration(&text) {
-            Ok(duration) if !duration.is_zero() => Ok(Self(duration)),
-            _ => Err(format!("`{text}` is not a duration; expected e.g. \"30s\", \"10m\", \"4h\"")),
-        }
-    }
-}
 
 /// `maint.toml`: what this host has.
 #[derive(Debug, Deserialize, JsonSchema)]

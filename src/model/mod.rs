@@ -30,6 +30,7 @@ pub mod severity;
 pub mod shell;
 pub mod signature;
 pub mod slots;
+pub mod span;
 pub mod stack;
 pub mod store;
 pub mod targets;

@@ -4,6 +4,7 @@
 //! docs/adding-a-step.md walks through it.
 
 pub mod capture;
+pub mod checks;
 pub mod context;
 mod error;
 
@@ -124,4 +125,12 @@ step_kinds! {
     "postgres_globals" PostgresGlobals => capture::postgres_globals::PostgresGlobals,
     "files_archive" FilesArchive => capture::files_archive::FilesArchive,
     "volume_archive" VolumeArchive => capture::volume_archive::VolumeArchive,
+    "containers" Containers => checks::containers::Containers,
+    "resources" Resources => checks::resources::Resources,
+    "endpoint" Endpoint => checks::endpoint::Endpoint,
+    "alerts" Alerts => checks::alerts::Alerts,
+    "metric" Metric => checks::metric::Metric,
+    "postgres_health" PostgresHealth => checks::postgres_health::PostgresHealth,
+    "redis_cluster" RedisCluster => checks::redis_cluster::RedisCluster,
+    "disk" Disk => checks::disk::Disk,
 }

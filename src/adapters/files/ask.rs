@@ -57,3 +57,31 @@ pub fn free_space(path: &Path) -> Result<u64, FileError> {
 pub fn file_system(path: &Path) -> Result<u64, FileError> {
     at("asking for the file system of", path, fs::metadata(path)).map(|meta| meta.dev())
 }
+
+/// How full a file system is, for those who are not root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fullness {
+    /// Bytes that are used or can be.
+    pub bytes: u64,
+    /// Bytes that can still be.
+    pub free_bytes: u64,
+    /// All inodes; 0: the file system counts none.
+    pub inodes: u64,
+    /// Free inodes.
+    pub free_inodes: u64,
+}
+
+/// How full the file system of `path` is, as df(1) counts.
+///
+/// # Errors
+/// When the file system cannot be asked.
+pub fn fullness(path: &Path) -> Result<Fullness, FileError> {
+    let stat = rustix::fs::statvfs(path).map_err(|e| FileError::new("asking how full is", path, e.into()))?;
+    let used = stat.f_blocks.saturating_sub(stat.f_bfree);
+    Ok(Fullness {
+        bytes: used.saturating_add(stat.f_bavail).saturating_mul(stat.f_frsize),
+        free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        inodes: stat.f_files,
+        free_inodes: stat.f_ffree,
+    })
+}
