@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 use super::{
     compose::ComposeSection,
-    job::{CatchUp, IfUnverifiable, Mode, Overlap},
+    daemon::DaemonSection,
+    job::{IfUnverifiable, Mode, Overlap},
+    monitoring::{MetricsSection, WebSection},
     targets::{
         AlertmanagerSection, CertificateSection, EndpointSection, MetricSection, PrometheusSection, RedisSection,
     },
@@ -15,6 +17,7 @@ use super::{
 pub use crate::model::span::Span;
 use crate::{
     model::{
+        due::CatchUp,
         ids::{SeriesName, StepId},
         manifest::Level,
         period::PeriodKind,
@@ -78,6 +81,12 @@ pub struct HostFile {
     /// Measures of the stack, by name.
     #[serde(default)]
     pub metric: BTreeMap<String, MetricSection>,
+    /// How `maint serve` behaves.
+    pub daemon: Option<DaemonSection>,
+    /// What Prometheus is told.
+    pub metrics: Option<MetricsSection>,
+    /// The status page of `maint serve`.
+    pub web: Option<WebSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.

@@ -6,7 +6,15 @@ use std::{
     time::Duration,
 };
 
-use super::{targets::Targets, compose::ComposeProject, coverage::Exclusion, secret::SecretSource, store::Stores};
+use super::{
+    compose::ComposeProject,
+    coverage::Exclusion,
+    daemon::DaemonSettings,
+    monitoring::{MetricsSettings, WebSettings},
+    secret::SecretSource,
+    store::Stores,
+    targets::Targets,
+};
 
 /// The host's stack, named once in `maint.toml`.
 #[derive(Debug, Clone)]
@@ -39,6 +47,12 @@ pub struct Stack {
     pub audit: AuditSettings,
     /// What checks look at.
     pub targets: Targets,
+    /// How the daemon behaves.
+    pub daemon: DaemonSettings,
+    /// What Prometheus is told.
+    pub metrics: MetricsSettings,
+    /// The status page of the daemon; `None`: there is none.
+    pub web: Option<WebSettings>,
 }
 
 /// Who signs sets and records, and who is believed.

@@ -133,4 +133,6 @@ step_kinds! {
     "postgres_health" PostgresHealth => checks::postgres_health::PostgresHealth,
     "redis_cluster" RedisCluster => checks::redis_cluster::RedisCluster,
     "disk" Disk => checks::disk::Disk,
+    "image_scan" ImageScan => checks::image_scan::ImageScan,
+    "cert_renew" CertRenew => checks::cert_renew::CertRenew,
 }

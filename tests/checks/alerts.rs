@@ -39,9 +39,17 @@ fn an_alertmanager_that_refuses_or_is_silent_is_unknown() {
     let found = looked(&section, STEP);
     found.code(4).is("main", "unknown", "it answered 401");
     assert!(found.field("main", "hint").contains("password_file"), "{found:?}");
-    looked(&format!("{section}user = \"test\"\npassword = \"test\"\n"), STEP).code(0).is("main", "good", "no unresolved");
+    looked(&format!("{section}user = \"test\"\npassword = \"test\"\n"), STEP).code(0).is(
+        "main",
+        "good",
+        "no unresolved",
+    );
     let (_held, url) = silent();
-    looked(&format!("[alertmanager.main]\nurl = \"{url}\"\ntimeout = \"1s\"\n"), STEP).code(4).is("main", "unknown", "within 1 s");
+    looked(&format!("[alertmanager.main]\nurl = \"{url}\"\ntimeout = \"1s\"\n"), STEP).code(4).is(
+        "main",
+        "unknown",
+        "within 1 s",
+    );
 }
 
 #[test]

@@ -8,8 +8,14 @@ use crate::{
 
 /// The runbook's services, as far as it names them.
 pub const SERVICES: [&str; 8] = [
-    "universal-orchestrator", "communication-hub", "specialized-engines", "postgres-primary", "redis-cluster-node1",
-    "redis-cluster-node2", "redis-cluster-node3", "nginx",
+    "universal-orchestrator",
+    "communication-hub",
+    "specialized-engines",
+    "postgres-primary",
+    "redis-cluster-node1",
+    "redis-cluster-node2",
+    "redis-cluster-node3",
+    "nginx",
 ];
 
 /// Starts a service's container as compose would.
@@ -69,7 +75,13 @@ fn the_projects_containers_are_judged_by_more_than_that_they_run() {
     found.is("leanvibe-communication-hub", "critical", "is paused").is(&unhealthy, "critical", "is unhealthy");
 
     // Restarted since the last look, and running again.
-    let again = service(&engine, "restarts", "flaky", &["--restart", "always"], &["sh", "-c", "[ -e /tmp/up ] && sleep 600; touch /tmp/up; sleep 1"]);
+    let again = service(
+        &engine,
+        "restarts",
+        "flaky",
+        &["--restart", "always"],
+        &["sh", "-c", "[ -e /tmp/up ] && sleep 600; touch /tmp/up; sleep 1"],
+    );
     let checked = project(&engine, "restarts", &["containers = { at_least = 1 }"]);
     look(&checked).code(0).is(&again, "good", "running");
     crate::project::wait_for("a restart", || {
@@ -89,12 +101,20 @@ fn an_engine_without_cgroup_data_is_unknown_never_zero() {
     let (band, seen) = found.of("stats-web, memory");
     match band {
         "unknown" => {
-            found.code(4).is("stats-web, cpu", "unknown", "no numbers").is("all containers, memory", "unknown", "not every");
+            found.code(4).is("stats-web, cpu", "unknown", "no numbers").is(
+                "all containers, memory",
+                "unknown",
+                "not every",
+            );
         }
         _ => assert!(seen.contains("of its limit 104.9 MB"), "{seen}"),
     }
     let nobody = project(&engine, "no-such-project", &["containers = { at_least = 1 }", "resources = {}"]);
-    look(&nobody).code(1).is("running", "critical", "0 running").is("containers of no-such-project", "unknown", "none runs");
+    look(&nobody).code(1).is("running", "critical", "0 running").is(
+        "containers of no-such-project",
+        "unknown",
+        "none runs",
+    );
 }
 
 #[test]

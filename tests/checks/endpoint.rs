@@ -28,8 +28,16 @@ fn an_endpoint_is_judged_by_status_content_and_time() {
     job(&project, &["endpoint = {}", "disk = {}"]);
     let found = look(&project);
     found.code(1).is("health", "good", "ms").is("degraded", "critical", "it answered 200 without `no such words`");
-    found.is("slow", "warning", "ms (good below 100 ms").is("broken", "critical", "it answered 503 instead of 200: database is away");
-    found.is("maintained", "good", "ms").is("hung", "critical", "no answer within 1 s").is("gone", "critical", "no answer");
+    found.is("slow", "warning", "ms (good below 100 ms").is(
+        "broken",
+        "critical",
+        "it answered 503 instead of 200: database is away",
+    );
+    found.is("maintained", "good", "ms").is("hung", "critical", "no answer within 1 s").is(
+        "gone",
+        "critical",
+        "no answer",
+    );
     found.is("/, space", found.of("/, space").0, "free");
     assert!(found.took.as_secs() < 4, "one that hangs delayed the others: {:?}", found.took);
     assert!(found.field("health", "value").contains("milliseconds"), "{found:?}");

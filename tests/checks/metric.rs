@@ -62,7 +62,11 @@ fn the_runbooks_three_queries_are_held_against_their_bands() {
 fn no_data_and_no_number_are_unknown() {
     let stack = Stack::start("x NaN\ny 0.01\nold_gauge 0.01 1000\n", "");
     stack.wait_for("y");
-    looked(&section(&stack.prometheus.url(), "no_such_metric", ""), STEP).code(4).is("assignment", "unknown", "no data");
+    looked(&section(&stack.prometheus.url(), "no_such_metric", ""), STEP).code(4).is(
+        "assignment",
+        "unknown",
+        "no data",
+    );
     looked(&section(&stack.prometheus.url(), "x", ""), STEP).code(4).is("assignment", "unknown", "NaN");
     looked(&section(&stack.prometheus.url(), "y / (y - y)", ""), STEP).code(4).is("assignment", "unknown", "inf");
     looked(&section(&stack.prometheus.url(), "rate(", ""), STEP).code(4).is("assignment", "unknown", "it refused");
@@ -72,7 +76,9 @@ fn no_data_and_no_number_are_unknown() {
 #[test]
 fn a_stale_sample_says_nothing_of_now() {
     // A sample with a time of its own, which no scrape makes younger.
-    let ago = |seconds| (std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() - seconds) * 1000;
+    let ago = |seconds| {
+        (std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() - seconds) * 1000
+    };
     let stack = Stack::start(&format!("pushed 0.01 {}\n", ago(200)), "");
     stack.wait_for("pushed");
     let found = looked(&section(&stack.prometheus.url(), "pushed", ""), STEP);
@@ -98,7 +104,8 @@ fn a_dead_or_hung_prometheus_is_unknown() {
 
 #[test]
 fn a_target_that_is_down_and_a_warning_are_shown() {
-    let stack = Stack::start("y 0.01\n", "  - job_name: gone\n    static_configs: [ { targets: [\"127.0.0.1:1\"] } ]\n");
+    let stack =
+        Stack::start("y 0.01\n", "  - job_name: gone\n    static_configs: [ { targets: [\"127.0.0.1:1\"] } ]\n");
     stack.wait_for("y");
     stack.wait_for("up{job=\"gone\"}");
     let found = looked(&section(&stack.prometheus.url(), "y", ""), STEP);

@@ -35,7 +35,8 @@ fn a_server_that_fares_well_and_one_that_does_not() {
     cluster.psql("postgres", "SELECT pg_create_logical_replication_slot('s', 'test_decoding')");
     let mut busy = session(&cluster, "SELECT pg_sleep(30)");
     let mut idle = cluster.tool("psql", "postgres");
-    let mut idle = idle.args(["-Xq"]).env("PGAPPNAME", "app").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut idle =
+        idle.args(["-Xq"]).env("PGAPPNAME", "app").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     std::io::Write::write_all(idle.stdin.as_mut().unwrap(), b"BEGIN; SELECT 1;\n").unwrap();
     cluster.psql("postgres", "CREATE TABLE t (a int); BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION 'p';");
     let counted = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'app' AND state IN ('active', 'idle in transaction')";

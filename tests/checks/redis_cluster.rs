@@ -17,8 +17,12 @@ fn a_node_that_is_down_and_a_slot_that_nobody_has_are_critical() {
     assert!(found.all_good() && found.subjects().len() == 7, "{found:?}");
 
     // A slot taken from its master.
-    let owner = (0..6).find(|node| cluster.cli(*node, &["cluster", "nodes"]).contains("myself,master")
-        && cluster.cli(*node, &["cluster", "delslots", "0"]).contains("OK")).unwrap();
+    let owner = (0..6)
+        .find(|node| {
+            cluster.cli(*node, &["cluster", "nodes"]).contains("myself,master")
+                && cluster.cli(*node, &["cluster", "delslots", "0"]).contains("OK")
+        })
+        .unwrap();
     for node in (0..6).filter(|node| *node != owner) {
         cluster.cli(node, &["cluster", "delslots", "0"]);
     }
@@ -40,7 +44,8 @@ fn a_node_that_is_down_and_a_slot_that_nobody_has_are_critical() {
 
 #[test]
 fn a_cluster_that_maint_cannot_reach_is_unknown() {
-    let found = looked("[redis.main]\nnodes = [\"127.0.0.1:1\", \"container:none\"]\n[docker]\nhost = \"unix:///x\"\n", STEP);
+    let found =
+        looked("[redis.main]\nnodes = [\"127.0.0.1:1\", \"container:none\"]\n[docker]\nhost = \"unix:///x\"\n", STEP);
     found.code(4).is("main", "unknown", "no node answers").is("127.0.0.1:1", "unknown", "no answer");
     found.is("none", "unknown", "Docker engine");
 }

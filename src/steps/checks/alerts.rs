@@ -54,7 +54,10 @@ impl StepKind for Alerts {
 
     fn problems(&self, stack: &Stack) -> Vec<Problem> {
         let targets = &stack.targets;
-        let mut problems: Vec<Problem> = self.prometheus.iter().flatten()
+        let mut problems: Vec<Problem> = self
+            .prometheus
+            .iter()
+            .flatten()
             .filter_map(|name| unknown_name("prometheus", "prometheus", name, &targets.prometheus))
             .collect();
         if self.names.is_some() || self.servers(stack).is_empty() {
@@ -96,7 +99,8 @@ async fn of_keeper(name: &str, config: &targets::Alertmanager, stack: &Stack) ->
         Ok(alerts) => judge(name, config.watchdog.as_deref(), &alerts),
         Err(error) => {
             let hint = crate::model::failure::Diagnose::hint(&error);
-            let unknown = unasked(name, &error).hint(hint.unwrap_or_else(|| "make it reachable, and look again".into()));
+            let unknown =
+                unasked(name, &error).hint(hint.unwrap_or_else(|| "make it reachable, and look again".into()));
             let mut findings = vec![unknown];
             if let Some(server) = &config.prometheus {
                 findings.extend(of_server(server, stack).await);
@@ -114,7 +118,8 @@ fn judge(name: &str, watchdog: Option<&str>, alerts: &[Alert]) -> Vec<Finding> {
     match watchdog {
         Some(watchdog) if !alerts.iter().any(is_watchdog) => {
             let seen = format!("the alert {watchdog}, which always fires, is missing: alerts do not arrive");
-            findings.push(Finding::unknown(name, seen).hint("look whether Prometheus runs and knows this Alertmanager"));
+            findings
+                .push(Finding::unknown(name, seen).hint("look whether Prometheus runs and knows this Alertmanager"));
         }
         _ => {}
     }
@@ -123,9 +128,11 @@ fn judge(name: &str, watchdog: Option<&str>, alerts: &[Alert]) -> Vec<Finding> {
         findings.push(Finding::good(name, "no unresolved alerts").value(0.0, Unit::Count));
     }
     let now = clock::now();
-    findings.extend(firing.into_iter().map(|alert| {
-        finding(&alert.labels, &alert.annotations, &format!("fires for {}", age(now - alert.starts_at)))
-    }));
+    findings.extend(
+        firing.into_iter().map(|alert| {
+            finding(&alert.labels, &alert.annotations, &format!("fires for {}", age(now - alert.starts_at)))
+        }),
+    );
     findings
 }
 

@@ -242,7 +242,10 @@ mod tests {
         assert_eq!(band(&replica(State::Running, Health::None), None).1, "running, without a health check");
         assert_eq!(band(&replica(State::Running, starting(90)), None).0, Band::Warning);
         let (late, seen) = band(&replica(State::Running, starting(30)), None);
-        assert_eq!((late, seen.as_str()), (Band::Critical, "is still starting after 1 min 00 s; it should have decided within 30.0 s"));
+        assert_eq!(
+            (late, seen.as_str()),
+            (Band::Critical, "is still starting after 1 min 00 s; it should have decided within 30.0 s")
+        );
         for state in [State::Down, State::Paused, State::Restarting] {
             assert_eq!(band(&replica(state, Health::None), None).0, Band::Critical, "{state:?}");
         }

@@ -88,7 +88,9 @@ async fn scraped(name: &str, server: Opened<'_>, now: DateTime<Utc>) -> Finding 
                 [] => Finding::good(subject, format!("{all}, all up")).value(0.0, Unit::Count),
                 [first, ..] => {
                     let seen = format!("{} of {all} down: {}", down.len(), labels(&first.labels));
-                    Finding::warning(subject, seen).value(down.len() as f64, Unit::Count).hint("see what is down: Status › Targets")
+                    Finding::warning(subject, seen)
+                        .value(down.len() as f64, Unit::Count)
+                        .hint("see what is down: Status › Targets")
                 }
             }
         }

@@ -5,10 +5,12 @@
 
 pub mod alerts;
 //pub mod backup_freshness;
+pub mod cert_renew;
 //pub mod certificate;
 pub mod containers;
 pub mod disk;
 pub mod endpoint;
+pub mod image_scan;
 //pub mod log_rotation;
 pub mod metric;
 pub mod postgres_health;

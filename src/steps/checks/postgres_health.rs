@@ -66,7 +66,8 @@ pub struct PostgresHealth {
 }
 
 impl StepKind for PostgresHealth {
-    const SUMMARY: &'static str = "Looks how a PostgreSQL server fares: connections, long queries, wraparound, replication";
+    const SUMMARY: &'static str =
+        "Looks how a PostgreSQL server fares: connections, long queries, wraparound, replication";
     const CAPTURES: bool = false;
 
     fn problems(&self, stack: &Stack) -> Vec<Problem> {
@@ -141,7 +142,10 @@ impl PostgresHealth {
         let most = health.max_connections;
         let finding = measured(subject, connections as f64 / most as f64 * 100.0, Unit::Percent, Some(&bands));
         let seen = format!("{connections} of {most}, {}", finding.seen);
-        advised(Finding { seen, ..finding }.source(health::CONNECTIONS), "see whose they are: SELECT usename, application_name, count(*) FROM pg_stat_activity GROUP BY 1, 2")
+        advised(
+            Finding { seen, ..finding }.source(health::CONNECTIONS),
+            "see whose they are: SELECT usename, application_name, count(*) FROM pg_stat_activity GROUP BY 1, 2",
+        )
     }
 
     fn size(&self, dbname: &str, health: &Health) -> Finding {
@@ -178,7 +182,8 @@ fn sessions(subject: &str, sessions: Option<&[Activity]>, bands: &Bands, source:
     }).collect();
     if bad.len() > NAMED {
         let seen = format!("{} more", bad.len() - NAMED);
-        findings.push(Finding::warning(subject, seen).source(source).hint("see them all: SELECT * FROM pg_stat_activity"));
+        findings
+            .push(Finding::warning(subject, seen).source(source).hint("see them all: SELECT * FROM pg_stat_activity"));
     }
     findings
 }
@@ -191,12 +196,16 @@ fn wraparound(what: &str, oldest: &Wraparound, bands: &Bands, health: &Health) -
     // The sawtooth up to the server's own limit is normal; beyond it with nobody at work is not.
     let idle = health.autovacuum_workers == Some(0) && oldest.age as f64 > health.freeze_max_age as f64 * 1.5;
     let finding = if idle {
-        let seen = format!("{}, far beyond autovacuum_freeze_max_age, and no autovacuum worker is at work", finding.seen);
+        let seen =
+            format!("{}, far beyond autovacuum_freeze_max_age, and no autovacuum worker is at work", finding.seen);
         at_best(Finding { seen, ..finding }, Band::Warning)
     } else {
         finding
     };
-    let hint = format!("find what holds it back (old transactions, slots, prepared transactions), then: VACUUM FREEZE in {}", oldest.database);
+    let hint = format!(
+        "find what holds it back (old transactions, slots, prepared transactions), then: VACUUM FREEZE in {}",
+        oldest.database
+    );
     advised(finding.source(health::WRAPAROUND), &hint)
 }
 
@@ -207,7 +216,8 @@ fn replication(health: &Health, bands: &Bands, wanted: u32) -> Vec<Finding> {
             Some(seconds) => measured("lag of this standby", seconds, Unit::Seconds, Some(bands)),
             None => Finding::unknown("lag of this standby", "it has replayed nothing yet"),
         };
-        findings.push(advised(finding.source("pg_last_xact_replay_timestamp()"), "look at its log, and at its primary"));
+        findings
+            .push(advised(finding.source("pg_last_xact_replay_timestamp()"), "look at its log, and at its primary"));
     }
     let Some(standbys) = &health.standbys else {
         if wanted > 0 {
@@ -226,9 +236,11 @@ fn replication(health: &Health, bands: &Bands, wanted: u32) -> Vec<Finding> {
 }
 
 fn of_standby(standby: &Standby, bands: &Bands) -> Finding {
-    let finding = measured(format!("standby {}", standby.name), standby.seconds.unwrap_or(0.0), Unit::Seconds, Some(bands));
+    let finding =
+        measured(format!("standby {}", standby.name), standby.seconds.unwrap_or(0.0), Unit::Seconds, Some(bands));
     let bytes = standby.bytes.map(|bytes| crate::model::finding::Quantity::new(bytes, Unit::Bytes).to_string());
-    let seen = format!("{} behind, {} of WAL, {}", finding.seen, bytes.unwrap_or_else(|| "unknown".into()), standby.state);
+    let seen =
+        format!("{} behind, {} of WAL, {}", finding.seen, bytes.unwrap_or_else(|| "unknown".into()), standby.state);
     let finding = Finding { seen, ..finding };
     let finding = if standby.state == "streaming" { finding } else { at_best(finding, Band::Warning) };
     advised(finding.source("pg_stat_replication"), "look at the standby's log, and at the network between them")
@@ -260,7 +272,8 @@ mod tests {
     fn slots_and_standbys_are_judged() {
         let bands = Bands::below(1e9, 10e9);
         let slot = |active, status: &str, bytes| {
-            let slot = Slot { name: "s".into(), active, wal_status: Some(status.into()), bytes: Some(bytes), xmin_age: None };
+            let slot =
+                Slot { name: "s".into(), active, wal_status: Some(status.into()), bytes: Some(bytes), xmin_age: None };
             of_slot(&slot, &bands).band
         };
         assert_eq!(slot(true, "reserved", 1e6), Band::Good);

@@ -46,9 +46,12 @@ impl StepKind for RedisCluster {
         let Some(cluster) = context.stack.targets.redis.get(&self.cluster) else {
             return Ok(StepReport::found("", vec![Finding::unknown(&self.cluster, "it is not configured")]));
         };
-        let views = join_all(cluster.nodes.iter().map(|node| async {
-            (node.label(), redis::view(cluster, node, &context.stack.docker).await)
-        }));
+        let views = join_all(
+            cluster
+                .nodes
+                .iter()
+                .map(|node| async { (node.label(), redis::view(cluster, node, &context.stack.docker).await) }),
+        );
         let findings: Vec<Finding> =
             judge(&self.cluster, &views.await).into_iter().map(|finding| finding.source(SOURCE)).collect();
         let bad = findings.iter().filter(|finding| !finding.band.is_fine()).count();
@@ -64,7 +67,8 @@ impl StepKind for RedisCluster {
 type Asked = (String, Result<View, RedisNodeError>);
 
 fn judge(name: &str, asked: &[Asked]) -> Vec<Finding> {
-    let views: Vec<(&String, &View)> = asked.iter().filter_map(|(node, view)| Some((node, view.as_ref().ok()?))).collect();
+    let views: Vec<(&String, &View)> =
+        asked.iter().filter_map(|(node, view)| Some((node, view.as_ref().ok()?))).collect();
     let mut findings: Vec<Finding> = Vec::new();
     let Some((_, best)) = views.iter().max_by_key(|(_, view)| (view.serves, view.nodes.len())) else {
         // Not one view: whether it serves is not known, for maint may be what is cut off.
@@ -78,7 +82,9 @@ fn judge(name: &str, asked: &[Asked]) -> Vec<Finding> {
             Err(error) => findings.push(silent(node, error, Some(&views))),
             Ok(view) if !view.serves => {
                 let seen = "says that the cluster is down (cluster_state:fail)";
-                findings.push(Finding::critical(node, seen).hint(format!("see why: redis-cli -u redis://{node} cluster nodes")));
+                findings.push(
+                    Finding::critical(node, seen).hint(format!("see why: redis-cli -u redis://{node} cluster nodes")),
+                );
             }
             Ok(_) => findings.push(Finding::good(node, "answers, and the cluster serves")),
         }
@@ -109,7 +115,8 @@ fn silent(node: &str, error: &RedisNodeError, views: Option<&[(&String, &View)]>
     let doubted = up.filter(|member| member.address == node).any(|member| member.failed || member.doubted);
     match error.is_silence() {
         true if doubted || views.is_some_and(|views| !knows(views, node)) => {
-            Finding::critical(node, format!("is down: {}", chain(error))).hint("start it; see why it ended: docker logs")
+            Finding::critical(node, format!("is down: {}", chain(error)))
+                .hint("start it; see why it ended: docker logs")
         }
         _ => unasked(node, error),
     }
@@ -131,7 +138,10 @@ fn members(best: &View, views: &[(&String, &View)]) -> Vec<Finding> {
         .collect();
     for address in failed {
         let seen = "the cluster gave it up (fail)";
-        findings.push(Finding::critical(format!("node {address}"), seen).hint("start it, or forget it: redis-cli --cluster del-node"));
+        findings.push(
+            Finding::critical(format!("node {address}"), seen)
+                .hint("start it, or forget it: redis-cli --cluster del-node"),
+        );
     }
     let copies = |id: &str| {
         best.nodes.values().any(|member: &Member| member.replica_of.as_deref() == Some(id) && !member.failed)

@@ -77,7 +77,9 @@ impl StepKind for Resources {
         };
         let subject = format!("containers of {project}");
         let findings = match tokio::time::timeout(within, ask).await {
-            Ok(Ok(used)) if used.is_empty() => vec![Finding::unknown(subject, "none runs, so that there is nothing to measure")],
+            Ok(Ok(used)) if used.is_empty() => {
+                vec![Finding::unknown(subject, "none runs, so that there is nothing to measure")]
+            }
             Ok(Ok(used)) => self.findings(&used),
             Ok(Err(error)) => vec![unasked(subject, &error)],
             Err(_) => vec![late(subject, within)],
