@@ -133,6 +133,11 @@ step_kinds! {
     "postgres_health" PostgresHealth => checks::postgres_health::PostgresHealth,
     "redis_cluster" RedisCluster => checks::redis_cluster::RedisCluster,
     "disk" Disk => checks::disk::Disk,
+    "certificate" Certificate => checks::certificate::Certificate,
+    "backup_freshness" BackupFreshness => checks::backup_freshness::BackupFreshness,
+    "log_rotation" LogRotation => checks::log_rotation::LogRotation,
+    "traffic" Traffic => checks::traffic::Traffic,
+    "utilisation" Utilisation => checks::utilisation::Utilisation,
     "image_scan" ImageScan => checks::image_scan::ImageScan,
     "cert_renew" CertRenew => checks::cert_renew::CertRenew,
 }

@@ -57,7 +57,7 @@ fn without_alertmanager_prometheus_is_asked_and_the_watchdog_must_bark() {
     let rules = "groups: [ { name: a, rules: [ { alert: Down, expr: y == 1, labels: { severity: page } }, \
                  { alert: Watchdog, expr: vector(1) } ] } ]\n";
     let stack = Stack::with_rules("y 1\n", "", rules);
-    crate::project::wait_for("the alert", || get(stack.prometheus.port, "/api/v1/alerts").contains("\"firing\""));
+    crate::project::wait_for("the alert", || get(stack.prometheus.port, "/api/v1/alerts").contains("\"Down\""));
     let (_held, url) = silent();
     let found = looked(
         &format!(

@@ -32,7 +32,10 @@ impl Cluster {
         let made = Command::new("redis-cli").args(&args).output().unwrap();
         let text = String::from_utf8_lossy(&made.stdout).into_owned();
         assert!(text.contains("All 16384 slots covered"), "{text}");
-        cluster.wait(|views| views.iter().all(|view| view.contains("slave") && !view.contains("handshake")));
+        let settled = |view: &String| {
+            view.contains("cluster_state:ok") && view.matches("slave").count() == 3 && !view.contains("handshake")
+        };
+        cluster.wait(|views| views.iter().all(settled));
         cluster
     }
 

@@ -85,3 +85,35 @@ pub fn fullness(path: &Path) -> Result<Fullness, FileError> {
         free_inodes: stat.f_ffree,
     })
 }
+
+/// A regular file and when it was last written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aged {
+    /// Where it is.
+    pub path: std::path::PathBuf,
+    /// When it was last written.
+    pub modified: chrono::DateTime<chrono::Utc>,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// Every regular file below a directory; links are not followed. One that vanishes meanwhile is not there.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn aged(dir: &Path) -> Result<Vec<Aged>, FileError> {
+    let mut found = Vec::new();
+    let mut waiting = vec![dir.to_owned()];
+    while let Some(dir) = waiting.pop() {
+        for name in super::list(&dir)? {
+            let path = dir.join(name);
+            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+            if meta.is_dir() {
+                waiting.push(path);
+            } else if let (true, Ok(modified)) = (meta.is_file(), meta.modified()) {
+                found.push(Aged { path, modified: modified.into(), bytes: meta.len() });
+            }
+        }
+    }
+    Ok(found)
+}

@@ -4,21 +4,21 @@
 //! unknown, by name; nobody waits for it longer than for its own timeout.
 
 pub mod alerts;
-//pub mod backup_freshness;
+pub mod backup_freshness;
 pub mod cert_renew;
-//pub mod certificate;
+pub mod certificate;
 pub mod containers;
 pub mod disk;
 pub mod endpoint;
 pub mod image_scan;
-//pub mod log_rotation;
+pub mod log_rotation;
 pub mod metric;
 pub mod postgres_health;
 pub mod redis_cluster;
 pub mod resources;
-//mod series;
-//pub mod traffic;
-//pub mod utilisation;
+mod series;
+pub mod traffic;
+pub mod utilisation;
 
 use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
