@@ -9,7 +9,7 @@ use super::{
     compose, coverage, daemon,
     diagnostic::Mistake,
     document::{Document, nearest, place},
-    monitoring, secrets,
+    monitoring, notify, secrets,
     shape::{DrillSection, HostFile, PostgresSection, SignSection},
     stores, targets,
 };
@@ -51,6 +51,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         certificate: raw.certificate,
         metric: raw.metric,
     };
+    let notify = notify::resolve(document, &root, raw.notify, raw.escalation.unwrap_or_default(), mistakes);
     Stack {
         targets: targets::resolve(document, &root, looked_at, mistakes),
         name: raw.stack,
@@ -64,6 +65,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         compose: raw.compose.map(|section| compose::resolve(document, &root, section, mistakes)),
         drill,
         stores,
+        notify,
         audit: coverage::resolve(document, raw.audit.unwrap_or_default(), raw.coverage.unwrap_or_default(), mistakes),
         sign: raw.sign.map(|section| sign(document, &root, section, mistakes)).unwrap_or_default(),
         metrics,

@@ -87,7 +87,8 @@ impl BackupFreshness {
         let subject = format!("series {}", backup.series);
         let stack = &context.stack;
         let since = TimeDelta::from_std(self.since.map_or(SINCE, |span| span.0)).unwrap_or(TimeDelta::MAX);
-        let (dir, facts, trust) = (stack.backup_dir.join(backup.series.as_str()), job.clone(), stack.sign.trust.clone());
+        let (dir, facts, trust) =
+            (stack.backup_dir.join(backup.series.as_str()), job.clone(), stack.sign.trust.clone());
         let read = tokio::task::spawn_blocking({
             let backup = backup.clone();
             move || {
@@ -175,5 +176,9 @@ fn judge(job: &JobFacts, backup: &BackupFacts, fresh: &Fresh, now: DateTime<Utc>
                 .hint(format!("see why: maint runs --job {}; then: {run}", job.name))
         }
     };
-    vec![finding.value(newest_age.num_seconds() as f64 / 86_400.0, Unit::Days).source("the manifests in the backup directory")]
+    vec![
+        finding
+            .value(newest_age.num_seconds() as f64 / 86_400.0, Unit::Days)
+            .source("the manifests in the backup directory"),
+    ]
 }

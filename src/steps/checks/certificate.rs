@@ -46,7 +46,8 @@ impl StepKind for Certificate {
         let chosen = chosen(&self.names, &stack.targets.certificate).into_iter();
         let lines = chosen.flat_map(|(_, certificate)| {
             let file = certificate.file.iter().map(|file| format!("read {}", file.display()));
-            let live = certificate.live.iter().map(|live| format!("ask {}:{} for its certificate", live.host, live.port));
+            let live =
+                certificate.live.iter().map(|live| format!("ask {}:{} for its certificate", live.host, live.port));
             file.chain(live).collect::<Vec<_>>()
         });
         lines.collect()
@@ -122,7 +123,9 @@ async fn served(
                 findings.extend(judge(&subject, config, &chain, roots, now));
                 findings.extend(on_disk.and_then(|file| drift(&subject, file, &chain)));
             }
-            Ok(Err(error)) => findings.push(unasked(subject, &error).hint("does the server run? See: maint run readiness")),
+            Ok(Err(error)) => {
+                findings.push(unasked(subject, &error).hint("does the server run? See: maint run readiness"))
+            }
             Err(_) => findings.push(late(subject, within)),
         }
     }
@@ -173,8 +176,11 @@ fn judge(
         Ok(roots) => match chain.leads_to(roots, now) {
             Err(why) if !expired || !why.contains("expired") => {
                 let issuer = facts.last().map(|last| last.issuer.as_str()).unwrap_or_default();
-                let seen = format!("clients do not come from it to an authority that they believe: {why}; {issuer} is not sent");
-                findings.push(Finding::critical(subject, seen).hint("serve the whole chain: fullchain.pem, not cert.pem"));
+                let seen = format!(
+                    "clients do not come from it to an authority that they believe: {why}; {issuer} is not sent"
+                );
+                findings
+                    .push(Finding::critical(subject, seen).hint("serve the whole chain: fullchain.pem, not cert.pem"));
             }
             _ => {}
         },
@@ -194,7 +200,9 @@ fn expiry(subject: &str, place: usize, facts: &Facts, now: DateTime<Utc>) -> Fin
         () if facts.not_before > now => {
             Finding::critical(subject, format!("{whose}is not valid before {}", facts.not_before.format("%Y-%m-%d")))
         }
-        () if fraction < CRITICAL_BELOW => Finding::critical(subject, format!("{whose}ends {}, {of_life} left", day(facts))),
+        () if fraction < CRITICAL_BELOW => {
+            Finding::critical(subject, format!("{whose}ends {}, {of_life} left", day(facts)))
+        }
         () if fraction < WARN_BELOW => Finding::warning(subject, format!("{whose}ends {}, {of_life} left", day(facts))),
         () => Finding::good(subject, format!("{whose}until {}, {of_life} left", day(facts))),
     };

@@ -84,7 +84,9 @@ impl LogRotation {
             .iter()
             .filter(|file| [".log", ".log.gz", ".log.zst"].iter().any(|end| name(file).ends_with(end)))
             .partition(|file| name(file).ends_with(".log"));
-        let span = |given: Option<Span>, default| TimeDelta::from_std(given.map_or(default, |s| s.0)).unwrap_or(TimeDelta::MAX);
+        let span = |given: Option<Span>, default| {
+            TimeDelta::from_std(given.map_or(default, |s| s.0)).unwrap_or(TimeDelta::MAX)
+        };
         let old = |files: &[&Aged], after: TimeDelta| -> Vec<Aged> {
             files.iter().filter(|file| now - file.modified > after).map(|file| (*file).clone()).collect()
         };
@@ -104,8 +106,11 @@ fn overdue(subject: String, what: &str, overdue: &[Aged], of: usize) -> Finding 
         return Finding::good(subject, format!("{all}, none overdue")).value(0.0, Unit::Count);
     };
     let bytes = ByteSize(overdue.iter().map(|file| file.bytes).sum());
-    let seen = format!("{} of {all} overdue and {what}, {bytes}; the oldest is {}", overdue.len(), oldest.path.display());
-    Finding::warning(subject, seen).value(overdue.len() as f64, Unit::Count).hint("maint run weekly-logs, and see why it did not")
+    let seen =
+        format!("{} of {all} overdue and {what}, {bytes}; the oldest is {}", overdue.len(), oldest.path.display());
+    Finding::warning(subject, seen)
+        .value(overdue.len() as f64, Unit::Count)
+        .hint("maint run weekly-logs, and see why it did not")
 }
 
 fn newest(subject: String, logs: &[&Aged], now: DateTime<Utc>, quiet: TimeDelta) -> Finding {

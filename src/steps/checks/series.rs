@@ -71,7 +71,11 @@ fn mean(subject: &str, course: Course, before: Option<Course>, metric: &Metric) 
         None => "nothing to compare with a week before".to_owned(),
     };
     // What was not scraped was not seen.
-    let gaps = if course.covered < 0.95 { format!(", {:.0} % of the time has data", course.covered * 100.0) } else { String::new() };
+    let gaps = if course.covered < 0.95 {
+        format!(", {:.0} % of the time has data", course.covered * 100.0)
+    } else {
+        String::new()
+    };
     Finding { seen: format!("{}, {against}{gaps}", finding.seen), ..finding }
 }
 

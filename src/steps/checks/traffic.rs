@@ -81,7 +81,8 @@ impl StepKind for Traffic {
             if business.0 >= business.1 {
                 return whole.await;
             }
-            let (whole, office) = join(whole, series::findings(name, "in business hours", metric, stack, business)).await;
+            let (whole, office) =
+                join(whole, series::findings(name, "in business hours", metric, stack, business)).await;
             whole.into_iter().chain(office).collect()
         }));
         let servers = join_all(stack.targets.prometheus.keys().map(|name| self.available(name, stack, (day, now))));
