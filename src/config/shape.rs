@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{
     daemon::DaemonSection,
     job::{IfUnverifiable, Mode, Overlap},
+    monitoring::{MetricsSection, WebSection},
 };
 use crate::{
     model::{
@@ -74,6 +75,10 @@ pub struct HostFile {
     pub sign: Option<SignSection>,
     /// How `maint serve` behaves.
     pub daemon: Option<DaemonSection>,
+    /// What Prometheus is told.
+    pub metrics: Option<MetricsSection>,
+    /// The status page of `maint serve`.
+    pub web: Option<WebSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.
