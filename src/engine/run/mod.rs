@@ -3,6 +3,7 @@
 mod attempt;
 mod checklist;
 mod error;
+mod hosts;
 mod journal;
 mod locks;
 mod prune;
@@ -162,19 +163,24 @@ pub async fn run(
     };
     let back = quiesce::recover(&stack.state_dir).await?;
     let dead = ledger.interrupt_dead(&job.name, started)?;
-    if let Some(why) = done_already(&ledger, &plan, order.trigger)? {
+    let trigger = order.trigger;
+    if let Some(why) = done_already(&ledger, &plan, trigger)? {
         return Ok(RunReport::skipped(id, why, log_dir));
     }
-    let trigger = order.trigger;
+    let hosts = hosts::ask(&plan, &stack, (id, trigger), &host_secret, cancel).await?;
+    if let Some(why) = hosts.skip(&ledger, &plan, trigger)? {
+        return Ok(RunReport::skipped(id, why, log_dir));
+    }
     let attempt = ledger.begin(&NewRun { id, job: job.name.clone(), trigger, slot: plan.slot, started })?;
     let ledger = Arc::new(std::sync::Mutex::new(ledger));
     let sink = journal::attach(&stack.state_dir, id, ledger.clone(), sink.clone())?;
-    let cancel = cancel.clone();
+    let cancel = hosts.watch(cancel);
     let roster = Arc::new(config.roster());
     let run =
         Run { id, plan: &plan, stack, roster, trigger, started, attempt, host_secret, signer, ledger, sink, cancel };
     run.announce(&dead, &back);
     let (trouble, set, outcome) = run.carry_out().await;
+    let trouble = hosts::give_back(hosts, trouble, &outcome).await;
     run.end(trouble, set, outcome, log_dir)
 }
 

@@ -43,6 +43,8 @@ impl Drop for Grant {
         if self.end.is_some() {
             self.watch.abort();
         }
+        // Whoever waits for that waits no longer.
+        self.lost.cancel();
     }
 }
 
@@ -60,7 +62,7 @@ impl Grant {
         self.epoch
     }
 
-    /// Cancelled when the lock is lost.
+    /// Cancelled when the lock is lost, or given back.
     pub fn lost(&self) -> &CancellationToken {
         &self.lost
     }
