@@ -117,11 +117,7 @@ fn host_id(secret: &Secret) -> String {
 }
 
 /// Tells the other hosts how the run ended; what cannot be told is no success.
-pub(super) async fn give_back(
-    hosts: Hosts,
-    trouble: Option<Trouble>,
-    outcome: &Outcome,
-) -> Option<Trouble> {
+pub(super) async fn give_back(hosts: Hosts, trouble: Option<Trouble>, outcome: &Outcome) -> Option<Trouble> {
     let Hosts::Granted(grant) = hosts else { return trouble };
     let outcome = trouble.as_ref().map_or(outcome.clone(), |trouble| outcome.clone().worst(trouble.outcome.clone()));
     match (grant.end(outcome.word()).await, trouble) {

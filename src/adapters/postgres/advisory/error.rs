@@ -16,7 +16,9 @@ pub enum AdvisoryError {
     Table { endpoint: String, database: String, problem: String, sql: String },
     #[error("the lock across hosts was lost: {0}")]
     Lost(String),
-    #[error("the lock across hosts was lost, and {host} took the job over (run {run}, epoch {theirs} after {ours}): this run counts for nothing")]
+    #[error(
+        "the lock across hosts was lost, and {host} took the job over (run {run}, epoch {theirs} after {ours}): this run counts for nothing"
+    )]
     Stale { host: String, run: String, theirs: i64, ours: i64 },
     #[error("{endpoint} says that the lock across hosts was not held when it was given back")]
     NotHeld { endpoint: String },

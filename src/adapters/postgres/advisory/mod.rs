@@ -181,8 +181,7 @@ pub async fn claim(server: &PostgresServer, docker: &Docker, want: &Want) -> Res
         return Ok(done);
     }
     let_others_notice(&session, want).await?;
-    let params: [&(dyn ToSql + Sync); 6] =
-        [&want.stack, &want.job, &want.slot(), &want.host, &want.host_id, &want.run];
+    let params: [&(dyn ToSql + Sync); 6] = [&want.stack, &want.job, &want.slot(), &want.host, &want.host_id, &want.run];
     let epoch: i64 = session.one("recording the run in maint.slot", sql::BEGIN, &params).await?.get(0);
     let params: [&(dyn ToSql + Sync); 3] = [&want.stack, &want.job, &epoch];
     session.query("recording dead runs in maint.slot", sql::BURY, &params).await?;

@@ -56,7 +56,8 @@ async fn seen(session: &Session, key: LockKey) -> Result<Seen, AdvisoryError> {
 
 /// The numbers of a one-row answer; without prepared statements, which poolers lose.
 pub(super) async fn values(session: &Session, operation: &str, sql: &str) -> Result<Vec<i64>, AdvisoryError> {
-    let messages = session.client().simple_query(sql).await.map_err(|e| moved(session, session.error(operation, &e)))?;
+    let messages =
+        session.client().simple_query(sql).await.map_err(|e| moved(session, session.error(operation, &e)))?;
     let row = messages.iter().find_map(|message| match message {
         tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
         _ => None,

@@ -28,7 +28,7 @@ pub(super) const OTHERS: &str = "SELECT run FROM maint.slot WHERE stack = $1 AND
      AND state = 'running' AND seen > clock_timestamp() - make_interval(secs => $3) LIMIT 1";
 /// Whoever has the lock knows that no other run lives.
 pub(super) const BURY: &str = "UPDATE maint.slot SET state = 'interrupted', ended = clock_timestamp() \
-     WHERE stack = $1 AND job = $2 AND state = 'running' AND epoch < $3";
+     WHERE stack = $1 AND job = $2 AND state = 'running' AND epoch < $3::int8";
 /// A run begins: one more than any epoch of the job.
 pub(super) const BEGIN: &str = "INSERT INTO maint.slot \
      (stack, job, slot, epoch, host, host_id, run, state, began, seen) \
@@ -38,7 +38,7 @@ pub(super) const BEGIN: &str = "INSERT INTO maint.slot \
      host_id = excluded.host_id, run = excluded.run, state = excluded.state, began = excluded.began, \
      seen = excluded.seen, ended = NULL RETURNING epoch";
 /// Old slots go; the highest epoch stays.
-pub(super) const FORGET: &str = "DELETE FROM maint.slot WHERE stack = $1 AND job = $2 AND epoch < $3 - 10000";
+pub(super) const FORGET: &str = "DELETE FROM maint.slot WHERE stack = $1 AND job = $2 AND epoch < $3::int8 - 10000";
 pub(super) fn try_lock(LockKey { class, of }: LockKey) -> String {
     format!("SELECT pg_try_advisory_lock({class}, {of})::int")
 }
