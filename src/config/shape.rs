@@ -5,10 +5,12 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use super::systemd::SystemdSection;
 use super::{
     daemon::DaemonSection,
     job::{IfUnverifiable, Mode, Overlap},
     monitoring::{MetricsSection, WebSection},
+    notify::{EscalationSection, NotifySection},
 };
 use crate::{
     model::{
@@ -73,12 +75,19 @@ pub struct HostFile {
     pub store: BTreeMap<String, StoreSection>,
     /// Who signs sets and records, and who is believed.
     pub sign: Option<SignSection>,
+    /// How the units name things.
+    pub systemd: Option<SystemdSection>,
     /// How `maint serve` behaves.
     pub daemon: Option<DaemonSection>,
     /// What Prometheus is told.
     pub metrics: Option<MetricsSection>,
     /// The status page of `maint serve`.
     pub web: Option<WebSection>,
+    /// Who is told what goes wrong, by name.
+    #[serde(default)]
+    pub notify: BTreeMap<String, NotifySection>,
+    /// What becomes of a failure that nobody acknowledges.
+    pub escalation: Option<EscalationSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.

@@ -2,6 +2,8 @@
 
 pub mod anomaly;
 pub mod audit;
+pub mod calendar;
+pub mod bloat;
 pub mod chain;
 pub mod contents;
 pub mod copy;
@@ -18,6 +20,8 @@ pub mod inventory;
 pub mod manifest;
 pub mod metrics;
 pub mod monitoring;
+pub mod notification;
+pub mod notify;
 pub mod outcome;
 pub mod parts;
 pub mod period;
@@ -33,5 +37,6 @@ pub mod signature;
 pub mod slots;
 pub mod stack;
 pub mod store;
+pub mod systemd;
 pub mod units;
 pub mod vulnerability;

@@ -10,8 +10,10 @@ use super::{
     coverage::Exclusion,
     daemon::DaemonSettings,
     monitoring::{MetricsSettings, WebSettings},
+    notify::Notify,
     secret::SecretSource,
     store::Stores,
+    systemd::SystemdSettings,
 };
 
 /// The host's stack, named once in `maint.toml`.
@@ -41,12 +43,16 @@ pub struct Stack {
     pub sign: SignSettings,
     /// What an audit goes by.
     pub audit: AuditSettings,
+    /// How the units name things.
+    pub systemd: SystemdSettings,
     /// How the daemon behaves.
     pub daemon: DaemonSettings,
     /// What Prometheus is told.
     pub metrics: MetricsSettings,
     /// The status page of the daemon; `None`: there is none.
     pub web: Option<WebSettings>,
+    /// Who is told what goes wrong.
+    pub notify: Notify,
 }
 
 /// Who signs sets and records, and who is believed.

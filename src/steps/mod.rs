@@ -7,6 +7,8 @@ pub mod capture;
 pub mod checks;
 pub mod context;
 mod error;
+pub mod maintenance;
+mod parameters;
 
 pub use context::{StepContext, StepReport};
 pub use error::StepError;
@@ -127,4 +129,9 @@ step_kinds! {
     "volume_archive" VolumeArchive => capture::volume_archive::VolumeArchive,
     "image_scan" ImageScan => checks::image_scan::ImageScan,
     "cert_renew" CertRenew => checks::cert_renew::CertRenew,
+    "vacuum" Vacuum => maintenance::vacuum::Vacuum,
+    "reindex" Reindex => maintenance::reindex::Reindex,
+    "analyze" Analyze => maintenance::analyze::Analyze,
+    "bloat" Bloat => maintenance::bloat::BloatReport,
+    "log_rotate" LogRotate => maintenance::log_rotate::LogRotate,
 }

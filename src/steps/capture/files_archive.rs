@@ -232,7 +232,9 @@ mod tests {
             docker: crate::model::stack::Docker { host: "unix:///x".into() },
             drill: crate::model::stack::DrillSettings::below("/".as_ref()),
             stores: std::collections::BTreeMap::new(),
+            notify: Default::default(),
             audit: crate::model::stack::AuditSettings::default(),
+            systemd: crate::model::systemd::SystemdSettings::default(),
             daemon: Default::default(),
             sign: Default::default(),
         }
