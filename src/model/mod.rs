@@ -2,8 +2,8 @@
 
 pub mod anomaly;
 pub mod audit;
-pub mod calendar;
 pub mod bloat;
+pub mod calendar;
 pub mod chain;
 pub mod contents;
 pub mod copy;

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, collections::HashMap, time::Duration};
 
 use bollard::{
     models::{ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary},
-    query_parameters::{InspectContainerOptions, KillContainerOptions, ListContainersOptions, StartContainerOptions, StopContainerOptions},
+    query_parameters::{
+        InspectContainerOptions, KillContainerOptions, ListContainersOptions, StartContainerOptions,
+        StopContainerOptions,
+    },
 };
 
 use super::{ANSWER_WITHIN, Docker, DockerError, error};

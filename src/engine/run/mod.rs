@@ -8,6 +8,7 @@ mod journal;
 mod locks;
 mod prune;
 mod tail;
+mod trouble;
 mod upload;
 
 pub use error::RunError;
@@ -23,6 +24,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use locks::Taken;
+use trouble::{Trouble, too_long};
 
 use super::{
     after,
@@ -45,7 +47,7 @@ use crate::{
     config::{Config, Job, Mode},
     model::{
         event::{Event, EventSink},
-        failure::{Class, Diagnose, chain},
+        failure::{Class, chain},
         finding::Finding,
         ids::{RunId, StepId},
         manifest::{Artifact, Trigger},
@@ -53,7 +55,6 @@ use crate::{
         roster::JobFacts,
         secret::Secret,
         stack::Stack,
-        units::Elapsed,
     },
 };
 
@@ -87,31 +88,6 @@ impl RunReport {
     /// A slot that needs no run.
     fn skipped(id: RunId, why: String, log_dir: PathBuf) -> Self {
         Self { id, outcome: Outcome::Skipped(why), class: None, set: None, log_dir, began: false }
-    }
-}
-
-/// What went wrong in a step or stage.
-#[derive(Debug, Clone)]
-struct Trouble {
-    outcome: Outcome,
-    class: Class,
-    hint: Option<String>,
-}
-
-impl Trouble {
-    fn of(error: &(impl Diagnose + 'static)) -> Self {
-        let class = error.class();
-        let message = chain(error);
-        let outcome = match class {
-            Class::Interrupted => Outcome::Interrupted,
-            Class::Unverifiable => Outcome::Unknown(message),
-            _ => Outcome::Failed(message),
-        };
-        Self { outcome, class, hint: error.hint() }
-    }
-
-    fn failed(message: String) -> Self {
-        Self { outcome: Outcome::Failed(message), class: Class::Failed, hint: None }
     }
 }
 
@@ -390,13 +366,5 @@ impl Run<'_> {
         // A set stands even where the ledger cannot say so; but a run that nobody can see later did not go well.
         recorded?;
         Ok(RunReport { id: self.id, outcome, class, set, log_dir, began: true })
-    }
-}
-
-/// What is said of a step or stage that took too long.
-fn too_long(limit: std::time::Duration, whose: &str) -> Trouble {
-    Trouble {
-        hint: Some(format!("raise the {whose}'s `timeout` if this is how long it takes")),
-        ..Trouble::failed(format!("took longer than the {whose}'s timeout of {}", Elapsed(limit)))
     }
 }
