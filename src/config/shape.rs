@@ -269,6 +269,9 @@ pub struct JobFile {
     pub locks: Vec<String>,
     /// How long to wait for a lock. Default: `1h`.
     pub lock_wait: Option<Span>,
+    /// A `[postgres.NAME]` that all ops hosts reach directly: by a lock there, one of them runs a slot, and no two at once.
+    /// Default: only this host is minded.
+    pub across_hosts: Option<String>,
     /// `sequence`: one step after the other, and the first that fails ends the run. `checklist`: all at once, for checks.
     /// Default: `sequence`.
     pub mode: Option<Mode>,
