@@ -31,5 +31,5 @@ pub mod model;
 pub mod page;
 pub mod steps;
 pub mod stream;
-pub mod web;
 pub mod upkeep;
+pub mod web;
