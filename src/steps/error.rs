@@ -6,6 +6,7 @@ use crate::{
         archive::ArchiveError, dump::DumpError, globals::GlobalsError, quiesce::QuiesceError, volume::VolumeError,
     },
     model::failure::{Class, Diagnose},
+    upkeep::{pull::PullError, rolling::RollError},
 };
 
 /// Why a step failed.
@@ -21,12 +22,20 @@ pub enum StepError {
     Volume(#[from] VolumeError),
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    #[error(transparent)]
+    Roll(#[from] RollError),
 }
 
 impl StepError {
     /// Whether it tells of harm that somebody has to mend, and so must be heard even where the run was to end anyway.
     pub fn is_harm(&self) -> bool {
-        matches!(self, Self::Volume(VolumeError::Quiesce(QuiesceError::NotBack { .. })))
+        match self {
+            Self::Volume(VolumeError::Quiesce(QuiesceError::NotBack { .. })) => true,
+            Self::Roll(error) => error.is_harm(),
+            _ => false,
+        }
     }
 
     fn inner(&self) -> &dyn Diagnose {
@@ -36,6 +45,8 @@ impl StepError {
             Self::Archive(e) => e,
             Self::Volume(e) => e,
             Self::File(e) => e,
+            Self::Pull(e) => e,
+            Self::Roll(e) => e,
         }
     }
 }

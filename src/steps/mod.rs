@@ -6,6 +6,7 @@
 pub mod capture;
 pub mod context;
 mod error;
+pub mod maintenance;
 
 pub use context::{StepContext, StepReport};
 pub use error::StepError;
@@ -124,4 +125,6 @@ step_kinds! {
     "postgres_globals" PostgresGlobals => capture::postgres_globals::PostgresGlobals,
     "files_archive" FilesArchive => capture::files_archive::FilesArchive,
     "volume_archive" VolumeArchive => capture::volume_archive::VolumeArchive,
+    "image_pull" ImagePull => maintenance::image_pull::ImagePull,
+    "rolling_restart" RollingRestart => maintenance::rolling_restart::RollingRestart,
 }

@@ -48,6 +48,7 @@ use crate::{
         stack::Stack,
         units::Elapsed,
     },
+    upkeep::rolling::{self, RollError},
 };
 
 /// Why a run could not begin. What goes wrong later is the run's outcome, not an error.
@@ -67,6 +68,8 @@ pub enum RunError {
     Sign(#[from] SignError),
     #[error(transparent)]
     Quiesce(#[from] QuiesceError),
+    #[error(transparent)]
+    Roll(#[from] RollError),
     #[error("the state directory {} cannot be used", path.display())]
     StateDir { path: PathBuf, source: FileError },
     #[error("stopped while waiting for the lock {0}")]
@@ -83,6 +86,7 @@ impl Diagnose for RunError {
             Self::Secret(e) => e.class(),
             Self::Sign(e) => e.class(),
             Self::Quiesce(e) => e.class(),
+            Self::Roll(e) => e.class(),
             Self::StateDir { .. } => Class::Failed,
             Self::StoppedWaiting(_) => Class::Interrupted,
         }
@@ -97,6 +101,7 @@ impl Diagnose for RunError {
             Self::Secret(e) => e.hint(),
             Self::Sign(e) => e.hint(),
             Self::Quiesce(e) => e.hint(),
+            Self::Roll(e) => e.hint(),
             Self::StateDir { path, .. } => Some(format!(
                 "run it as the user that owns {}, e.g.: sudo -u maint maint …; or set state_dir",
                 path.display()
@@ -203,6 +208,7 @@ pub async fn run(
     let id = clock::run_id();
     let _locks = locks::take(&plan, &stack, id, cancel).await?;
     let back = quiesce::recover(&stack.state_dir).await?;
+    let healed = rolling::recover(&stack.state_dir).await?;
     let dead = ledger.interrupt_dead(&job.name, started)?;
     let log_dir = journal::dir(&stack.state_dir, id);
     if let Some(slot) = plan.slot
@@ -219,13 +225,13 @@ pub async fn run(
     let roster = Arc::new(config.roster());
     let run =
         Run { id, plan: &plan, stack, roster, trigger, started, attempt, host_secret, signer, ledger, sink, cancel };
-    run.announce(&dead, &back);
+    run.announce(&dead, &back, &healed);
     let (trouble, set, outcome) = run.carry_out().await;
     run.end(trouble, set, outcome, log_dir)
 }
 
 impl Run<'_> {
-    fn announce(&self, dead: &[String], back: &quiesce::Recovery) {
+    fn announce(&self, dead: &[String], back: &quiesce::Recovery, healed: &rolling::Recovery) {
         let steps = self.plan.chosen().map(|s| s.id.clone()).collect();
         let job = self.plan.job.name.clone();
         self.sink.emit(Event::RunStarted { run: self.id, job, attempt: self.attempt, steps });
@@ -237,6 +243,12 @@ impl Run<'_> {
             self.note("run", format!("{names}: brought back after the death of {}", of_run.ticket));
         }
         for error in &back.failed {
+            self.note("run", chain(error));
+        }
+        for service in &healed.healed {
+            self.note("run", format!("{}: left by {}, put right: {}", service.service, service.owner, service.what));
+        }
+        for error in &healed.failed {
             self.note("run", chain(error));
         }
     }
