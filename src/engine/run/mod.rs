@@ -3,6 +3,7 @@
 mod attempt;
 mod checklist;
 mod journal;
+mod left;
 mod locks;
 mod prune;
 mod tail;
@@ -34,7 +35,7 @@ use crate::{
         publish::Published,
         staging::{self, Staging},
     },
-    capture::quiesce::{self, QuiesceError},
+    capture::quiesce::QuiesceError,
     config::{Config, Job, Mode},
     model::{
         event::{Event, EventSink},
@@ -48,7 +49,7 @@ use crate::{
         stack::Stack,
         units::Elapsed,
     },
-    upkeep::rolling::{self, RollError},
+    upkeep::rolling::RollError,
 };
 
 /// Why a run could not begin. What goes wrong later is the run's outcome, not an error.
@@ -207,9 +208,7 @@ pub async fn run(
     let signer = key.map(Signer::load).transpose()?.map(Arc::new);
     let id = clock::run_id();
     let _locks = locks::take(&plan, &stack, id, cancel).await?;
-    let back = quiesce::recover(&stack.state_dir).await?;
-    let healed = rolling::recover(&stack.state_dir).await?;
-    let dead = ledger.interrupt_dead(&job.name, started)?;
+    let left = left::put_right(&stack.state_dir, &ledger, &job.name, started).await?;
     let log_dir = journal::dir(&stack.state_dir, id);
     if let Some(slot) = plan.slot
         && let Some(earlier) = ledger.succeeded(&job.name, slot)?
@@ -225,34 +224,12 @@ pub async fn run(
     let roster = Arc::new(config.roster());
     let run =
         Run { id, plan: &plan, stack, roster, trigger, started, attempt, host_secret, signer, ledger, sink, cancel };
-    run.announce(&dead, &back, &healed);
+    run.announce(&left);
     let (trouble, set, outcome) = run.carry_out().await;
     run.end(trouble, set, outcome, log_dir)
 }
 
 impl Run<'_> {
-    fn announce(&self, dead: &[String], back: &quiesce::Recovery, healed: &rolling::Recovery) {
-        let steps = self.plan.chosen().map(|s| s.id.clone()).collect();
-        let job = self.plan.job.name.clone();
-        self.sink.emit(Event::RunStarted { run: self.id, job, attempt: self.attempt, steps });
-        for id in dead {
-            self.note("run", format!("the run {id} died without an end; it is marked as interrupted"));
-        }
-        for of_run in &back.recovered {
-            let names = of_run.containers.join(", ");
-            self.note("run", format!("{names}: brought back after the death of {}", of_run.ticket));
-        }
-        for error in &back.failed {
-            self.note("run", chain(error));
-        }
-        for service in &healed.healed {
-            self.note("run", format!("{}: left by {}, put right: {}", service.service, service.owner, service.what));
-        }
-        for error in &healed.failed {
-            self.note("run", chain(error));
-        }
-    }
-
     fn note(&self, step: &str, text: String) {
         if let Ok(step) = step.parse() {
             self.sink.emit(Event::Note { step, text });

@@ -60,7 +60,7 @@ pub async fn reload(
         let wrong = |why: String| RollError::Proxy { container: replica.name.clone(), why };
         for command in [&proxy.test, &proxy.reload].into_iter().filter(|command| !command.is_empty()) {
             let before = workers(docker, &replica.id).await?;
-            let exec = Exec::new(&replica.id, command);
+            let exec = Exec::new(&replica.name, command);
             docker.exec_output(&exec, cancel).await.map_err(|error| wrong(chain(&error)))?;
             if command == &proxy.reload {
                 new_workers(docker, &replica.id, &before)
