@@ -11,6 +11,7 @@ mod failure;
 mod generate;
 mod guard;
 mod jobs;
+mod metrics;
 mod output;
 mod plan;
 mod prune;
@@ -19,6 +20,7 @@ mod render;
 mod restore;
 mod run;
 mod runs;
+mod serve;
 mod set_arg;
 mod upload;
 mod verify;
@@ -76,6 +78,8 @@ enum Command {
     Check(check::Check),
     Doctor(doctor::Doctor),
     Recover(recover::Recover),
+    Serve(serve::Serve),
+    Metrics(metrics::Metrics),
     Runs(runs::Runs),
     Backups(backups::Backups),
     Prune(prune::Prune),
@@ -137,6 +141,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Check(command) => command.run(&global),
         Command::Doctor(command) => command.run(&global),
         Command::Recover(command) => command.run(&global),
+        Command::Serve(command) => command.run(&global),
+        Command::Metrics(command) => command.run(&global),
         Command::Runs(command) => command.run(&global),
         Command::Backups(command) => command.run(&global),
         Command::Prune(command) => command.run(&global),

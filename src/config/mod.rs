@@ -6,6 +6,7 @@
 
 mod compose;
 mod coverage;
+pub mod daemon;
 mod diagnostic;
 mod document;
 mod host;
@@ -14,11 +15,12 @@ mod jobs;
 mod keep;
 mod later;
 mod load;
+pub mod monitoring;
 mod secrets;
 pub mod shape;
 mod stores;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};
-pub use job::{BackupPolicy, CatchUp, IfUnverifiable, Job, JobStep, Mode, Overlap};
+pub use job::{BackupPolicy, IfUnverifiable, Job, JobStep, Mode, Overlap};
 pub use load::{Config, load, load_if_any};

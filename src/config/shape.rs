@@ -7,10 +7,13 @@ use serde::Deserialize;
 
 use super::{
     compose::ComposeSection,
-    job::{CatchUp, IfUnverifiable, Mode, Overlap},
+    daemon::DaemonSection,
+    job::{IfUnverifiable, Mode, Overlap},
+    monitoring::{MetricsSection, WebSection},
 };
 use crate::{
     model::{
+        due::CatchUp,
         ids::{SeriesName, StepId},
         manifest::Level,
         period::PeriodKind,
@@ -73,6 +76,12 @@ pub struct HostFile {
     pub store: BTreeMap<String, StoreSection>,
     /// Who signs sets and records, and who is believed.
     pub sign: Option<SignSection>,
+    /// How `maint serve` behaves.
+    pub daemon: Option<DaemonSection>,
+    /// What Prometheus is told.
+    pub metrics: Option<MetricsSection>,
+    /// The status page of `maint serve`.
+    pub web: Option<WebSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.

@@ -6,7 +6,14 @@ use std::{
     time::Duration,
 };
 
-use super::{compose::ComposeProject, coverage::Exclusion, secret::SecretSource, store::Stores};
+use super::{
+    compose::ComposeProject,
+    coverage::Exclusion,
+    daemon::DaemonSettings,
+    monitoring::{MetricsSettings, WebSettings},
+    secret::SecretSource,
+    store::Stores,
+};
 
 /// The host's stack, named once in `maint.toml`.
 #[derive(Debug, Clone)]
@@ -37,6 +44,12 @@ pub struct Stack {
     pub sign: SignSettings,
     /// What an audit goes by.
     pub audit: AuditSettings,
+    /// How the daemon behaves.
+    pub daemon: DaemonSettings,
+    /// What Prometheus is told.
+    pub metrics: MetricsSettings,
+    /// The status page of the daemon; `None`: there is none.
+    pub web: Option<WebSettings>,
 }
 
 /// Who signs sets and records, and who is believed.

@@ -1,7 +1,7 @@
 //! A step's error: the error of the engine below it, with its class and hint.
 
 use crate::{
-    adapters::files::FileError,
+    adapters::{docker::DockerError, files::FileError, ledger::LedgerError, process::ProcessError, scanner::ScanError},
     capture::{
         archive::ArchiveError, dump::DumpError, globals::GlobalsError, quiesce::QuiesceError, volume::VolumeError,
     },
@@ -26,6 +26,14 @@ pub enum StepError {
     Pull(#[from] PullError),
     #[error(transparent)]
     Roll(#[from] RollError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    #[error("the Docker engine could not be asked")]
+    Unasked(#[source] DockerError),
 }
 
 impl StepError {
@@ -47,13 +55,21 @@ impl StepError {
             Self::File(e) => e,
             Self::Pull(e) => e,
             Self::Roll(e) => e,
+            Self::Ledger(e) => e,
+            Self::Process(e) => e,
+            Self::Scan(e) => e,
+            Self::Unasked(e) => e,
         }
     }
 }
 
 impl Diagnose for StepError {
     fn class(&self) -> Class {
-        self.inner().class()
+        match self {
+            // What a check could not ask, nobody knows.
+            Self::Unasked(e) if e.class() != Class::Interrupted => Class::Unverifiable,
+            _ => self.inner().class(),
+        }
     }
 
     fn hint(&self) -> Option<String> {

@@ -4,6 +4,7 @@
 //! docs/adding-a-step.md walks through it.
 
 pub mod capture;
+pub mod checks;
 pub mod context;
 mod error;
 pub mod maintenance;
@@ -127,4 +128,6 @@ step_kinds! {
     "volume_archive" VolumeArchive => capture::volume_archive::VolumeArchive,
     "image_pull" ImagePull => maintenance::image_pull::ImagePull,
     "rolling_restart" RollingRestart => maintenance::rolling_restart::RollingRestart,
+    "image_scan" ImageScan => checks::image_scan::ImageScan,
+    "cert_renew" CertRenew => checks::cert_renew::CertRenew,
 }

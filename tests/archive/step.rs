@@ -31,6 +31,9 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         compose: None,
         drill: DrillSettings::below(&root.join("state")),
         audit: maint::model::stack::AuditSettings::default(),
+        daemon: Default::default(),
+        metrics: Default::default(),
+        web: None,
         stores: BTreeMap::new(),
         sign: Default::default(),
     };

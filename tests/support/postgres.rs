@@ -193,6 +193,9 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         drill: DrillSettings::below(&root.join("state")),
         stores: std::collections::BTreeMap::new(),
         audit: maint::model::stack::AuditSettings::default(),
+        daemon: Default::default(),
+        metrics: Default::default(),
+        web: None,
         sign: Default::default(),
     })
 }

@@ -2,13 +2,10 @@
 
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
-
 use super::{Run, RunError};
 use crate::{
-    adapters::ledger::Ledger,
     capture::quiesce,
-    model::{event::Event, failure::chain, ids::JobName},
+    model::{event::Event, failure::chain},
     upkeep::rolling,
 };
 
@@ -23,16 +20,10 @@ pub(super) struct Left {
     rolls: rolling::Recovery,
 }
 
-/// Puts right what dead runs left. The job's lock is held: its runs without an end are dead.
-pub(super) async fn put_right(
-    state_dir: &Path,
-    ledger: &Ledger,
-    job: &JobName,
-    now: DateTime<Utc>,
-) -> Result<Left, RunError> {
+/// Puts right what dead runs left. `dead` are runs of the same job without an end.
+pub(super) async fn put_right(state_dir: &Path, dead: Vec<String>) -> Result<Left, RunError> {
     let quiet = quiesce::recover(state_dir).await?;
-    let rolls = rolling::recover(state_dir).await?;
-    Ok(Left { dead: ledger.interrupt_dead(job, now)?, quiet, rolls })
+    Ok(Left { dead, quiet, rolls: rolling::recover(state_dir).await? })
 }
 
 impl Run<'_> {
