@@ -140,6 +140,8 @@ step_kinds! {
     "log_rotation" LogRotation => checks::log_rotation::LogRotation,
     "traffic" Traffic => checks::traffic::Traffic,
     "utilisation" Utilisation => checks::utilisation::Utilisation,
+    "image_pull" ImagePull => maintenance::image_pull::ImagePull,
+    "rolling_restart" RollingRestart => maintenance::rolling_restart::RollingRestart,
     "image_scan" ImageScan => checks::image_scan::ImageScan,
     "cert_renew" CertRenew => checks::cert_renew::CertRenew,
     "vacuum" Vacuum => maintenance::vacuum::Vacuum,
