@@ -11,6 +11,7 @@ pub mod event;
 pub mod expression;
 pub mod failure;
 pub mod finding;
+pub mod forecast;
 pub mod ids;
 pub mod inventory;
 pub mod manifest;
