@@ -22,6 +22,8 @@ const GROWS: f64 = 1.2;
 pub struct Errors {
     by_horizon: Vec<(i64, f64)>,
     span: i64,
+    /// Their quantiles at some horizons, ever further apart.
+    spread: Vec<(i64, (f64, f64))>,
 }
 
 /// The way that would have been right in the past, with its errors there.
@@ -41,7 +43,7 @@ pub fn best(days: &[Day]) -> Option<(Fit, Errors)> {
         }
     }
     let (_, shape, season, errors) = chosen?;
-    Some((Fit::new(shape, season, days)?, errors))
+    Some((Fit::new(shape, season, days)?, errors.spread_out()))
 }
 
 impl Errors {
@@ -60,7 +62,23 @@ impl Errors {
         }
         let span = days.last()?.day - days.first()?.day + 1;
         by_horizon.sort_by_key(|e| e.0);
-        (by_horizon.len() >= ENOUGH).then_some(Self { by_horizon, span })
+        (by_horizon.len() >= ENOUGH).then(|| Self { by_horizon, span, spread: Vec::new() })
+    }
+
+    /// The longest horizons were seen from few days of the past: what lies beyond grows as the days do.
+    fn seen(&self) -> i64 {
+        let longest = self.by_horizon.last().map_or(1, |e| e.0);
+        (longest * 2 / 3).max(1)
+    }
+
+    /// Looks once at what [`around`](Self::around) asks for each day.
+    fn spread_out(mut self) -> Self {
+        let mut day = 1;
+        while day <= self.seen() {
+            self.spread.push((day, self.quantiles(day)));
+            day = (day * 5 / 4).max(day + 1);
+        }
+        self
     }
 
     /// What may come less what is expected, `ahead` days on: lower and upper end. Never narrower than nearer days.
@@ -68,20 +86,15 @@ impl Errors {
     /// Horizons that were seen often enough are taken as they were. Beyond them, errors that grew with the horizon go on
     /// growing as those of a random walk do, and never less than linearly where a horizon was not seen at all.
     pub fn around(&self, ahead: i64) -> (f64, f64) {
-        let longest = self.by_horizon.last().map_or(1, |e| e.0);
-        // The longest horizons were seen from few days of the past: what lies beyond grows as the days do.
-        let seen = (longest * 2 / 3).max(1);
+        let seen = self.seen();
         let often = (self.span / OFTEN).clamp(1, seen);
-        let near = self.quantiles(1);
+        let near = self.spread.first().map_or((0.0, 0.0), |s| s.1);
         let (mut widest, mut walk) = (near, near);
-        let mut day = 1;
-        while day <= ahead.min(seen) {
-            let (low, high) = self.quantiles(day);
-            widest = (widest.0.min(low), widest.1.max(high));
-            if day <= often {
+        for (day, (low, high)) in self.spread.iter().take_while(|s| s.0 <= ahead) {
+            widest = (widest.0.min(*low), widest.1.max(*high));
+            if *day <= often {
                 walk = widest;
             }
-            day = (day * 5 / 4).max(day + 1);
         }
         let growth = (ahead as f64 / seen as f64).max(1.0);
         let stride = (ahead as f64 / often as f64).max(1.0).powf(0.8);

@@ -6,23 +6,44 @@
 pub fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let place = q.clamp(0.0, 1.0) * last as f64;
-    // The place is between 0 and the last index, which a usize holds.
-    let below = (0..=last).rev().find(|i| *i as f64 <= place)?;
+    let below = whole(place, last);
     let above = (below + 1).min(last);
     let share = place - below as f64;
     Some(sorted[below] * (1.0 - share) + sorted[above] * share)
 }
 
+/// The greatest index up to `last` that is not above `place`.
+fn whole(place: f64, last: usize) -> usize {
+    let (mut low, mut high) = (0, last);
+    while low < high {
+        let middle = (low + high).div_ceil(2);
+        if middle as f64 <= place { low = middle } else { high = middle - 1 }
+    }
+    low
+}
+
 /// The values in order; those that are no numbers are left out.
 pub fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
     let mut values: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
-    values.sort_by(f64::total_cmp);
+    values.sort_unstable_by(f64::total_cmp);
     values
 }
 
 /// The middle of some values; `None` where there are none.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    quantile(&sorted(values), 0.5)
+    let mut values: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
+    select(&mut values, 0.5)
+}
+
+/// [`quantile`] of values in any order, which it moves about: cheaper than sorting them.
+fn select(values: &mut [f64], q: f64) -> Option<f64> {
+    let last = values.len().checked_sub(1)?;
+    let place = q.clamp(0.0, 1.0) * last as f64;
+    let below = whole(place, last);
+    let share = place - below as f64;
+    let (_, at, above) = values.select_nth_unstable_by(below, f64::total_cmp);
+    let next = above.iter().copied().min_by(f64::total_cmp).unwrap_or(*at);
+    Some(*at * (1.0 - share) + next * share)
 }
 
 /// A line's slope and where it may lie.
@@ -49,13 +70,15 @@ pub fn theil_sen(points: &[(f64, f64)]) -> Option<Slope> {
         return None;
     }
     let pairs = points.iter().enumerate().flat_map(|(i, a)| points[i + 1..].iter().map(move |b| (a, b)));
-    let slopes = sorted(pairs.filter(|(a, b)| a.0 != b.0).map(|(a, b)| (b.1 - a.1) / (b.0 - a.0)));
+    let slopes = pairs.filter(|(a, b)| a.0 != b.0).map(|(a, b)| (b.1 - a.1) / (b.0 - a.0));
+    let mut slopes: Vec<f64> = slopes.filter(|s| s.is_finite()).collect();
     let n = points.len() as f64;
     let all = slopes.len() as f64;
     // Kendall's variance of the number of concordant pairs (no ties); 1.645 for 90 %.
     let reach = 1.645 * (n * (n - 1.0) * (2.0 * n + 5.0) / 18.0).sqrt();
-    let at = |rank: f64| quantile(&slopes, rank / (all - 1.0).max(1.0));
-    Some(Slope { value: quantile(&slopes, 0.5)?, low: at((all - reach) / 2.0 - 1.0)?, high: at((all + reach) / 2.0)? })
+    let mut at = |rank: f64| select(&mut slopes, rank / (all - 1.0).max(1.0));
+    let (value, low, high) = (at((all - 1.0) / 2.0)?, at((all - reach) / 2.0 - 1.0)?, at((all + reach) / 2.0)?);
+    Some(Slope { value, low, high })
 }
 
 #[cfg(test)]
