@@ -3,9 +3,11 @@
 pub mod cage;
 pub mod clock;
 pub mod companion;
+pub mod compose;
 pub mod docker;
 pub mod files;
 pub mod host;
+pub mod http;
 pub mod ledger;
 pub mod lock;
 pub mod plant;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    coverage,
+    compose, coverage,
     diagnostic::Mistake,
     document::{Document, nearest, place},
     secrets,
@@ -51,6 +51,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         root: tidy(&root),
         postgres,
         docker: Docker { host: docker_host },
+        compose: raw.compose.map(|section| compose::resolve(document, &root, section, mistakes)),
         drill,
         stores,
         audit: coverage::resolve(document, raw.audit.unwrap_or_default(), raw.coverage.unwrap_or_default(), mistakes),

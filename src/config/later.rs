@@ -4,7 +4,7 @@ use super::document::Segment;
 
 /// Top-level keys and sections of `maint.toml`.
 const HOST: &[&str] =
-    &["compose", "prometheus", "alertmanager", "redis", "certificate", "endpoint", "notify", "metric"];
+    &["prometheus", "alertmanager", "redis", "certificate", "endpoint", "notify", "metric"];
 /// Top-level keys of a job.
 const JOB: &[&str] = &[];
 /// Keys of `[backup]`.

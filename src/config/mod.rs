@@ -4,6 +4,7 @@
 //! [`document`](self) gives every value its place in the text, `shape` is what the files may say, `host` and `jobs`
 //! turn that into what the engine knows, `later` names what a later version will bring.
 
+mod compose;
 mod coverage;
 mod diagnostic;
 mod document;

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::job::{CatchUp, IfUnverifiable, Mode, Overlap};
+use super::{
+    compose::ComposeSection,
+    job::{CatchUp, IfUnverifiable, Mode, Overlap},
+};
 use crate::{
     model::{
         ids::{SeriesName, StepId},
@@ -57,6 +60,8 @@ pub struct HostFile {
     pub postgres: BTreeMap<String, PostgresSection>,
     /// The Docker engine.
     pub docker: Option<DockerSection>,
+    /// The compose project that this host runs.
+    pub compose: Option<ComposeSection>,
     /// Where and how sets are restored to try them.
     pub drill: Option<DrillSection>,
     /// What an audit goes by.

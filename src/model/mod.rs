@@ -3,6 +3,7 @@
 pub mod anomaly;
 pub mod audit;
 pub mod chain;
+pub mod compose;
 pub mod contents;
 pub mod copy;
 pub mod coverage;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{coverage::Exclusion, secret::SecretSource, store::Stores};
+use super::{compose::ComposeProject, coverage::Exclusion, secret::SecretSource, store::Stores};
 
 /// The host's stack, named once in `maint.toml`.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub struct Stack {
     pub postgres: BTreeMap<String, PostgresServer>,
     /// The Docker engine.
     pub docker: Docker,
+    /// The compose project.
+    pub compose: Option<ComposeProject>,
     /// Where and how sets are restored to try them.
     pub drill: DrillSettings,
     /// Where copies of sets lie, by name.

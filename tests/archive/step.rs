@@ -28,6 +28,7 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         state_dir: root.join("state"),
         postgres: BTreeMap::new(),
         docker: Docker { host: "unix:///nowhere".into() },
+        compose: None,
         drill: DrillSettings::below(&root.join("state")),
         audit: maint::model::stack::AuditSettings::default(),
         stores: BTreeMap::new(),

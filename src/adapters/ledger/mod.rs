@@ -2,6 +2,7 @@
 //! is the truth about what was tried.
 
 mod findings;
+mod images;
 mod rows;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 
 pub use findings::FindingRow;
+pub use images::{ROLLBACK_IMAGES, ServiceImage};
 pub use rows::{Note, RunRow, StepRow};
 
 use super::files::{self, FileError};
@@ -23,7 +25,7 @@ use crate::model::{
 /// The ledger's file in the state directory.
 pub const LEDGER_FILE: &str = "ledger.sqlite";
 /// Append-only: a published migration never changes.
-const MIGRATIONS: &[&str] = &[include_str!("001-runs.sql"), include_str!("002-findings.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("001-runs.sql"), include_str!("002-findings.sql"), include_str!("006-images.sql")];
 /// Another maint may be writing just now.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 

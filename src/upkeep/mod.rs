@@ -1,0 +1,4 @@
+//! Engines that change the stack.
+
+pub mod pull;
+pub mod rolling;
