@@ -2,6 +2,7 @@
 
 pub mod anomaly;
 pub mod audit;
+pub mod bands;
 pub mod chain;
 pub mod compose;
 pub mod contents;
@@ -19,7 +20,9 @@ pub mod manifest;
 pub mod outcome;
 pub mod parts;
 pub mod period;
+pub mod promql;
 pub mod record;
+pub mod reports;
 pub mod retention;
 pub mod roster;
 pub mod sample;
@@ -31,4 +34,5 @@ pub mod signature;
 pub mod slots;
 pub mod stack;
 pub mod store;
+pub mod targets;
 pub mod units;
