@@ -1,5 +1,6 @@
 //! One file (or directory) per outside thing. Nothing above this room touches the outside in another way.
 
+pub mod alertmanager;
 pub mod cage;
 pub mod clock;
 pub mod companion;
@@ -13,7 +14,11 @@ pub mod lock;
 pub mod plant;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
+pub mod redis;
 pub mod secret;
 pub mod signature;
 pub mod store;
+pub mod target;
+pub mod tls;
 pub mod tree;

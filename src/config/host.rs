@@ -11,7 +11,7 @@ use super::{
     document::{Document, nearest, place},
     secrets,
     shape::{DrillSection, HostFile, PostgresSection, SignSection},
-    stores,
+    stores, targets,
 };
 use crate::model::{
     secret::SecretSource,
@@ -42,7 +42,16 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
     let state_dir = under(raw.state_dir, "/var/lib/maint");
     let drill = drill(document, &root, &state_dir, raw.drill.unwrap_or_default(), &postgres, mistakes);
     let stores = stores::resolve(document, &root, raw.store, mistakes);
+    let looked_at = targets::Raw {
+        prometheus: raw.prometheus,
+        alertmanager: raw.alertmanager,
+        redis: raw.redis,
+        endpoint: raw.endpoint,
+        certificate: raw.certificate,
+        metric: raw.metric,
+    };
     Stack {
+        targets: targets::resolve(document, &root, looked_at, mistakes),
         name: raw.stack,
         timezone,
         jobs_dir: under(raw.jobs_dir, "jobs"),

@@ -17,6 +17,7 @@ mod load;
 mod secrets;
 pub mod shape;
 mod stores;
+mod targets;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};

@@ -8,6 +8,9 @@ use serde::Deserialize;
 use super::{
     compose::ComposeSection,
     job::{CatchUp, IfUnverifiable, Mode, Overlap},
+    targets::{
+        AlertmanagerSection, CertificateSection, EndpointSection, MetricSection, PrometheusSection, RedisSection,
+    },
 };
 use crate::{
     model::{
@@ -73,6 +76,24 @@ pub struct HostFile {
     pub store: BTreeMap<String, StoreSection>,
     /// Who signs sets and records, and who is believed.
     pub sign: Option<SignSection>,
+    /// Prometheus servers, by name.
+    #[serde(default)]
+    pub prometheus: BTreeMap<String, PrometheusSection>,
+    /// Who keeps alerts, by name.
+    #[serde(default)]
+    pub alertmanager: BTreeMap<String, AlertmanagerSection>,
+    /// Redis clusters, by name.
+    #[serde(default)]
+    pub redis: BTreeMap<String, RedisSection>,
+    /// What must answer over HTTP, by name.
+    #[serde(default)]
+    pub endpoint: BTreeMap<String, EndpointSection>,
+    /// Certificates, by name.
+    #[serde(default)]
+    pub certificate: BTreeMap<String, CertificateSection>,
+    /// Measures of the stack, by name.
+    #[serde(default)]
+    pub metric: BTreeMap<String, MetricSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{compose::ComposeProject, coverage::Exclusion, secret::SecretSource, store::Stores};
+use super::{targets::Targets, compose::ComposeProject, coverage::Exclusion, secret::SecretSource, store::Stores};
 
 /// The host's stack, named once in `maint.toml`.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct Stack {
     pub sign: SignSettings,
     /// What an audit goes by.
     pub audit: AuditSettings,
+    /// What checks look at.
+    pub targets: Targets,
 }
 
 /// Who signs sets and records, and who is believed.

@@ -33,6 +33,7 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         audit: maint::model::stack::AuditSettings::default(),
         stores: BTreeMap::new(),
         sign: Default::default(),
+        targets: Default::default(),
     };
     let step: StepId = "t".parse().unwrap();
     StepContext {

@@ -190,10 +190,12 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         state_dir: root.join("state"),
         postgres: BTreeMap::from([(server.name.clone(), server)]),
         docker: docker(),
+        compose: None,
         drill: DrillSettings::below(&root.join("state")),
         stores: std::collections::BTreeMap::new(),
         audit: maint::model::stack::AuditSettings::default(),
         sign: Default::default(),
+        targets: Default::default(),
     })
 }
 

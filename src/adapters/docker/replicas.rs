@@ -7,6 +7,7 @@ use bollard::{
     models::{ContainerInspectResponse, ContainerState, HealthConfig, HealthStatusEnum},
     query_parameters::{ListContainersOptions, LogsOptions, RemoveContainerOptions, TopOptions},
 };
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 
 use super::{Docker, DockerError, State, containers};
@@ -52,6 +53,8 @@ pub struct Replica {
     pub number: u32,
     /// What it is doing.
     pub state: State,
+    /// When its program was started, where it ever was.
+    pub started: Option<DateTime<Utc>>,
     /// How its program ended, where it did.
     pub exit_code: Option<i64>,
     /// Whether the kernel ended it for want of memory.
@@ -179,6 +182,7 @@ fn read(id: &str, found: ContainerInspectResponse) -> Result<Replica, DockerErro
         name: found.name.ok_or_else(|| lacks("its name"))?.trim_start_matches('/').to_owned(),
         service: labels.get(SERVICE).cloned().ok_or_else(|| lacks("its service"))?,
         number: number.unwrap_or(u32::MAX),
+        started: state.started_at.as_deref().and_then(|at| at.parse().ok()),
         exit_code: state.exit_code.filter(|_| state.running == Some(false)),
         out_of_memory: state.oom_killed.unwrap_or(false),
         restarts: found.restart_count.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),

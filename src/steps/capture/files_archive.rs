@@ -230,10 +230,12 @@ mod tests {
             state_dir: "/var/lib/maint".into(),
             postgres: BTreeMap::new(),
             docker: crate::model::stack::Docker { host: "unix:///x".into() },
+            compose: None,
             drill: crate::model::stack::DrillSettings::below("/".as_ref()),
             stores: std::collections::BTreeMap::new(),
             audit: crate::model::stack::AuditSettings::default(),
             sign: Default::default(),
+            targets: Default::default(),
         }
     }
 

@@ -295,10 +295,12 @@ mod tests {
             state_dir: "/".into(),
             postgres: BTreeMap::new(),
             docker: crate::model::stack::Docker { host: String::new() },
+            compose: None,
             drill: crate::model::stack::DrillSettings::below("/".as_ref()),
             stores: std::collections::BTreeMap::new(),
             audit: crate::model::stack::AuditSettings::default(),
             sign: Default::default(),
+            targets: Default::default(),
         }
     }
 
