@@ -39,9 +39,7 @@ impl Alertmanager {
     pub fn open(config: &targets::Alertmanager) -> Result<Self, TargetError> {
         let path = match config.kind {
             AlertsKind::Alertmanager => "/api/v2/alerts?active=true&silenced=false&inhibited=false",
-            AlertsKind::Grafana => {
-                "/api/alertmanager/grafana/api/v2/alerts?active=true&silenced=false&inhibited=false"
-            }
+            AlertsKind::Grafana => "/api/alertmanager/grafana/api/v2/alerts?active=true&silenced=false&inhibited=false",
         };
         Ok(Self { target: Target::open(&config.web)?, path })
     }

@@ -140,8 +140,7 @@ impl Prometheus {
     /// # Errors
     /// When there is no answer, or the query is refused.
     pub async fn query(&self, query: &str, at: DateTime<Utc>) -> Result<Answered<Vec<Sample>>, TargetError> {
-        let path =
-            format!("/api/v1/query?query={}&time={}&timeout={}", encoded(query), seconds(at), self.timeout);
+        let path = format!("/api/v1/query?query={}&time={}&timeout={}", encoded(query), seconds(at), self.timeout);
         let Answered { result, warnings } = self.ask(&path).await?;
         let result = match result {
             Data::Vector(samples) => samples

@@ -9,7 +9,7 @@ use super::{
     compose, coverage,
     diagnostic::Mistake,
     document::{Document, nearest, place},
-    secrets,
+    reports, secrets,
     shape::{DrillSection, HostFile, PostgresSection, SignSection},
     stores, targets,
 };
@@ -50,8 +50,11 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         certificate: raw.certificate,
         metric: raw.metric,
     };
+    let targets = targets::resolve(document, &root, looked_at, mistakes);
+    let reports_dir = under(raw.reports_dir, "reports");
     Stack {
-        targets: targets::resolve(document, &root, looked_at, mistakes),
+        reports: reports::resolve(document, reports_dir, raw.capacity.unwrap_or_default(), &targets, mistakes),
+        targets,
         name: raw.stack,
         timezone,
         jobs_dir: under(raw.jobs_dir, "jobs"),

@@ -14,6 +14,7 @@ mod jobs;
 mod keep;
 mod later;
 mod load;
+mod reports;
 mod secrets;
 pub mod shape;
 mod stores;

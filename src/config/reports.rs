@@ -127,7 +127,8 @@ pub(super) fn resolve(
     let history = days("history", raw.history, default.history);
     let seasons = raw.seasons.map(|section| seasons(document, section, mistakes)).unwrap_or_default();
     let given = raw.resource.into_iter();
-    let mut resources: Vec<_> = given.filter_map(|(name, raw)| resource(document, name, raw, targets, mistakes)).collect();
+    let mut resources: Vec<_> =
+        given.filter_map(|(name, raw)| resource(document, name, raw, targets, mistakes)).collect();
     let mut left_out = Vec::new();
     for (index, name) in raw.skip.iter().enumerate() {
         if !usual::NAMES.contains(&name.as_str()) {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{
     compose::ComposeSection,
     job::{CatchUp, IfUnverifiable, Mode, Overlap},
+    reports::CapacitySection,
     targets::{
         AlertmanagerSection, CertificateSection, EndpointSection, MetricSection, PrometheusSection, RedisSection,
     },
@@ -56,6 +57,8 @@ pub struct HostFile {
     pub jobs_dir: Option<PathBuf>,
     /// Where sets are published. Default: `backups`.
     pub backup_dir: Option<PathBuf>,
+    /// Where reports are written. Default: `reports`.
+    pub reports_dir: Option<PathBuf>,
     /// Ledger, locks, journals and host secret; one per host, never per user. Default: `/var/lib/maint`.
     pub state_dir: Option<PathBuf>,
     /// PostgreSQL servers by name.
@@ -94,6 +97,8 @@ pub struct HostFile {
     /// Measures of the stack, by name.
     #[serde(default)]
     pub metric: BTreeMap<String, MetricSection>,
+    /// What a forecast looks at.
+    pub capacity: Option<CapacitySection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.

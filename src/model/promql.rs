@@ -2,8 +2,22 @@
 
 /// Words that stand where a metric's name could, and are none.
 const WORDS: &[&str] = &[
-    "and", "or", "unless", "atan2", "by", "without", "on", "ignoring", "group_left", "group_right", "offset", "bool",
-    "start", "end", "inf", "nan",
+    "and",
+    "or",
+    "unless",
+    "atan2",
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "offset",
+    "bool",
+    "start",
+    "end",
+    "inf",
+    "nan",
 ];
 /// Words that are followed by names of labels in parentheses.
 const LABELS: &[&str] = &["by", "without", "on", "ignoring", "group_left", "group_right"];
@@ -60,7 +74,18 @@ pub fn selectors(query: &str) -> Vec<String> {
 fn is_aggregation(name: &str, next: &str) -> bool {
     let clause = |word: &str| next.strip_prefix(word).is_some_and(|rest| rest.trim_start().starts_with('('));
     let operators = [
-        "sum", "min", "max", "avg", "group", "stddev", "stdvar", "count", "count_values", "bottomk", "topk", "quantile",
+        "sum",
+        "min",
+        "max",
+        "avg",
+        "group",
+        "stddev",
+        "stdvar",
+        "count",
+        "count_values",
+        "bottomk",
+        "topk",
+        "quantile",
     ];
     operators.contains(&name) && (clause("by") || clause("without"))
 }

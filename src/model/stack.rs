@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::{targets::Targets, compose::ComposeProject, coverage::Exclusion, secret::SecretSource, store::Stores};
+use super::{
+    compose::ComposeProject, coverage::Exclusion, reports::ReportSettings, secret::SecretSource, store::Stores,
+    targets::Targets,
+};
 
 /// The host's stack, named once in `maint.toml`.
 #[derive(Debug, Clone)]
@@ -39,6 +42,8 @@ pub struct Stack {
     pub audit: AuditSettings,
     /// What checks look at.
     pub targets: Targets,
+    /// Where reports go, and what they look at.
+    pub reports: ReportSettings,
 }
 
 /// Who signs sets and records, and who is believed.

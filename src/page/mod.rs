@@ -4,6 +4,8 @@
 pub mod audit;
 mod calendar;
 mod chart;
+mod lines;
+pub mod reports;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;

@@ -5,7 +5,10 @@ use crate::{
     capture::{
         archive::ArchiveError, dump::DumpError, globals::GlobalsError, quiesce::QuiesceError, volume::VolumeError,
     },
-    model::failure::{Class, Diagnose},
+    model::{
+        failure::{Class, Diagnose},
+        ids::NameError,
+    },
 };
 
 /// Why a step failed.
@@ -21,6 +24,10 @@ pub enum StepError {
     Volume(#[from] VolumeError),
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("stopped")]
+    Stopped,
 }
 
 impl StepError {
@@ -29,23 +36,28 @@ impl StepError {
         matches!(self, Self::Volume(VolumeError::Quiesce(QuiesceError::NotBack { .. })))
     }
 
-    fn inner(&self) -> &dyn Diagnose {
-        match self {
+    fn inner(&self) -> Option<&dyn Diagnose> {
+        Some(match self {
             Self::Dump(e) => e,
             Self::Globals(e) => e,
             Self::Archive(e) => e,
             Self::Volume(e) => e,
             Self::File(e) => e,
-        }
+            Self::Name(_) | Self::Stopped => return None,
+        })
     }
 }
 
 impl Diagnose for StepError {
     fn class(&self) -> Class {
-        self.inner().class()
+        match self {
+            Self::Name(_) => Class::Usage,
+            Self::Stopped => Class::Interrupted,
+            _ => self.inner().map_or(Class::Failed, Diagnose::class),
+        }
     }
 
     fn hint(&self) -> Option<String> {
-        self.inner().hint()
+        self.inner()?.hint()
     }
 }

@@ -6,6 +6,7 @@
 pub mod capture;
 pub mod context;
 mod error;
+pub mod reports;
 
 pub use context::{StepContext, StepReport};
 pub use error::StepError;
@@ -124,4 +125,7 @@ step_kinds! {
     "postgres_globals" PostgresGlobals => capture::postgres_globals::PostgresGlobals,
     "files_archive" FilesArchive => capture::files_archive::FilesArchive,
     "volume_archive" VolumeArchive => capture::volume_archive::VolumeArchive,
+    "performance" Performance => reports::performance::Performance,
+    "capacity" Capacity => reports::capacity::Capacity,
+    "recommendations" Recommendations => reports::recommendations::Recommendations,
 }

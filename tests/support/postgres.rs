@@ -196,6 +196,7 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         audit: maint::model::stack::AuditSettings::default(),
         sign: Default::default(),
         targets: Default::default(),
+        reports: Default::default(),
     })
 }
 

@@ -79,7 +79,9 @@ impl Diagnose for ComposeError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotFound { .. } => Some("install it: apt-get install docker-compose-plugin, or docker-compose".into()),
+            Self::NotFound { .. } => {
+                Some("install it: apt-get install docker-compose-plugin, or docker-compose".into())
+            }
             Self::Process { source, .. } => source.hint(),
             _ => None,
         }
@@ -105,8 +107,10 @@ mod tests {
     #[test]
     fn a_registry_that_says_no_was_reached() {
         let failed = |why: &str| ComposeError::Failed { doing: "pulling", subject: "app".into(), why: why.into() };
-        assert!(failed("Get \"http://localhost:5999/v2/\": dial tcp 127.0.0.1:5999: connect: connection refused")
-            .is_unreachable());
+        assert!(
+            failed("Get \"http://localhost:5999/v2/\": dial tcp 127.0.0.1:5999: connect: connection refused")
+                .is_unreachable()
+        );
         assert!(!failed("manifest for app:9 not found: manifest unknown").is_unreachable());
         assert!(!failed("pull access denied for app, repository does not exist").is_unreachable());
     }

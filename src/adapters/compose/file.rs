@@ -147,7 +147,10 @@ mod tests {
         assert_eq!((app.depends_on.as_slice(), app.is_built), (["db".to_owned()].as_slice(), false));
         assert_eq!(app.writes_to, [volume("orchestrator_data", "/data")]);
         let db = &file.services["db"];
-        assert_eq!((db.host_ports.as_slice(), db.stop_grace), (["5432".to_owned()].as_slice(), Some(Duration::from_secs(90))));
+        assert_eq!(
+            (db.host_ports.as_slice(), db.stop_grace),
+            (["5432".to_owned()].as_slice(), Some(Duration::from_secs(90)))
+        );
         assert!(parse("services: [").is_err() && parse("{}").is_err());
     }
 }

@@ -199,7 +199,10 @@ mod tests {
     fn command_lines_have_only_what_both_versions_know() {
         let line = up("web", Some(4), Recreate::Never).join(" ");
         assert_eq!(line, "up --detach --no-deps --no-build --no-recreate --scale web=4 web");
-        assert_eq!(up("web", None, Recreate::Always).join(" "), "up --detach --no-deps --no-build --force-recreate web");
+        assert_eq!(
+            up("web", None, Recreate::Always).join(" "),
+            "up --detach --no-deps --no-build --force-recreate web"
+        );
         assert_eq!(pull("web").join(" "), "pull --quiet web");
     }
 }

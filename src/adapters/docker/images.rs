@@ -25,7 +25,10 @@ impl Docker {
             Err(e) => return Err(self.sort("looking at the image", name, e)),
         };
         let lacks = |what| DockerError::Incomplete { subject: format!("the image `{name}`"), what };
-        Ok(Some(Image { id: found.id.ok_or_else(|| lacks("its id"))?, digests: found.repo_digests.unwrap_or_default() }))
+        Ok(Some(Image {
+            id: found.id.ok_or_else(|| lacks("its id"))?,
+            digests: found.repo_digests.unwrap_or_default(),
+        }))
     }
 
     /// Lets a name stand for an image of this host.

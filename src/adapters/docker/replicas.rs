@@ -216,7 +216,8 @@ fn health(state: &ContainerState, check: Option<&HealthConfig>) -> Health {
 
 /// The start period, in which failures do not count, and as many probes as it takes.
 fn decides_within(check: Option<&HealthConfig>) -> Duration {
-    let span = |nanos: Option<i64>| nanos.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0).map(Duration::from_nanos);
+    let span =
+        |nanos: Option<i64>| nanos.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0).map(Duration::from_nanos);
     let Some(check) = check else { return (PROBE_INTERVAL + PROBE_TIMEOUT) * PROBE_RETRIES };
     let interval = span(check.interval).unwrap_or(PROBE_INTERVAL);
     let timeout = span(check.timeout).unwrap_or(PROBE_TIMEOUT);

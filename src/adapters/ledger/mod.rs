@@ -25,7 +25,8 @@ use crate::model::{
 /// The ledger's file in the state directory.
 pub const LEDGER_FILE: &str = "ledger.sqlite";
 /// Append-only: a published migration never changes.
-const MIGRATIONS: &[&str] = &[include_str!("001-runs.sql"), include_str!("002-findings.sql"), include_str!("006-images.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("001-runs.sql"), include_str!("002-findings.sql"), include_str!("006-images.sql")];
 /// Another maint may be writing just now.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 

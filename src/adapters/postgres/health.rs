@@ -200,8 +200,12 @@ impl Session {
 
     async fn standbys(&self) -> Result<Vec<Standby>, PostgresError> {
         let rows = self.query("listing standbys", STANDBYS, &[]).await?;
-        let standby =
-            |row: &tokio_postgres::Row| Standby { name: row.get(0), state: row.get(1), seconds: row.get(2), bytes: row.get(3) };
+        let standby = |row: &tokio_postgres::Row| Standby {
+            name: row.get(0),
+            state: row.get(1),
+            seconds: row.get(2),
+            bytes: row.get(3),
+        };
         Ok(rows.iter().map(standby).collect())
     }
 

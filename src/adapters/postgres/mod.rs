@@ -12,6 +12,7 @@ mod session;
 pub mod throwaway;
 mod tls;
 pub mod tools;
+pub mod tuning;
 
 pub use endpoint::Endpoint;
 pub use error::PostgresError;

@@ -215,8 +215,7 @@ pub async fn addresses(live: &Live) -> Result<Vec<std::net::SocketAddr>, TlsErro
 /// When it cannot be reached, or does not begin TLS.
 pub async fn served(address: std::net::SocketAddr, live: &Live, name: &str) -> Result<Chain, TlsError> {
     let place = address.to_string();
-    let mut stream =
-        tokio::net::TcpStream::connect(address).await.map_err(|e| TlsError::Connect(place.clone(), e))?;
+    let mut stream = tokio::net::TcpStream::connect(address).await.map_err(|e| TlsError::Connect(place.clone(), e))?;
     if let Some(protocol) = live.starttls {
         starttls::begin(&mut stream, protocol).await.map_err(|e| TlsError::NoTls(place.clone(), e))?;
     }

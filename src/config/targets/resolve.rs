@@ -14,9 +14,7 @@ use super::{
 };
 use crate::model::{
     finding::Unit,
-    targets::{
-        Alertmanager, Certificate, Endpoint, Live, Login, Metric, Node, Prometheus, RedisCluster, Targets, Web,
-    },
+    targets::{Alertmanager, Certificate, Endpoint, Live, Login, Metric, Node, Prometheus, RedisCluster, Targets, Web},
 };
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -33,12 +31,7 @@ struct Reader<'a> {
 }
 
 /// Resolves every section.
-pub(in crate::config) fn resolve(
-    document: &Document,
-    root: &Path,
-    raw: Raw,
-    mistakes: &mut Vec<Mistake>,
-) -> Targets {
+pub(in crate::config) fn resolve(document: &Document, root: &Path, raw: Raw, mistakes: &mut Vec<Mistake>) -> Targets {
     let mut all = All { document, root, mistakes };
     let prometheus = all.each("prometheus", raw.prometheus, |reader, s| reader.prometheus(s));
     let servers: Vec<String> = prometheus.keys().cloned().collect();

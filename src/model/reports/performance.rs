@@ -105,8 +105,6 @@ pub struct Subject<'a> {
     pub unit: Unit,
     /// How good it should be.
     pub bands: Option<&'a Bands>,
-    /// Where good ends, for the chart.
-    pub good: Option<f64>,
     /// The query.
     pub query: &'a str,
     /// What to do where it is not good.
@@ -130,7 +128,7 @@ impl Subject<'_> {
             name: self.name.to_owned(),
             unit: self.unit,
             expected: self.bands.map(|bands| bands.expected(self.unit).to_string()),
-            good: self.good,
+            good: self.bands.map(Bands::good_edge),
             greater_is_worse: self.greater_is_worse(),
             finding: Finding::unknown(self.name, why).source(self.query).hint(hint),
             coverage: 0.0,
@@ -203,7 +201,7 @@ mod tests {
     use crate::model::bands::Printed;
 
     fn subject(bands: Option<&Bands>) -> Subject<'_> {
-        Subject { name: "x", unit: Unit::Milliseconds, bands, good: None, query: "x", hint: Some("do") }
+        Subject { name: "x", unit: Unit::Milliseconds, bands, query: "x", hint: Some("do") }
     }
 
     fn bands(good: &str, critical: &str) -> Bands {
@@ -227,7 +225,8 @@ mod tests {
         let often = of(&samples(|n| if n % 10 == 0 { 500.0 } else { 5.0 }), 1000);
         assert_eq!((often.finding.band, often.finding.hint.as_deref()), (Band::Critical, Some("do")));
         let high = bands(">100", "<10");
-        let slow = subject(Some(&high)).measured(&samples(|n| if n % 10 == 0 { 5.0 } else { 500.0 }), 1000, &seasons, Tz::UTC);
+        let slow =
+            subject(Some(&high)).measured(&samples(|n| if n % 10 == 0 { 5.0 } else { 500.0 }), 1000, &seasons, Tz::UTC);
         assert_eq!((slow.finding.band, slow.greater_is_worse), (Band::Critical, false));
     }
 
@@ -235,7 +234,8 @@ mod tests {
     fn what_was_not_measured_is_not_good() {
         let low = bands("<10", ">100");
         let seasons = Seasons::default();
-        let of = |samples: &[Sample], expected| subject(Some(&low)).measured(samples, expected, &seasons, Tz::UTC).finding;
+        let of =
+            |samples: &[Sample], expected| subject(Some(&low)).measured(samples, expected, &seasons, Tz::UTC).finding;
         let good = samples(|_| 1.0);
         assert_eq!(of(&good, 1000).band, Band::Good);
         let half = of(&good, 1200);

@@ -137,7 +137,10 @@ mod tests {
     fn days_and_hours_are_the_zones() {
         let berlin = chrono_tz::Europe::Berlin;
         let days = days(&samples(), berlin);
-        assert_eq!(days.iter().map(|d| d.date.to_string()).collect::<Vec<_>>(), ["2026-08-02", "2026-08-03", "2026-08-04"]);
+        assert_eq!(
+            days.iter().map(|d| d.date.to_string()).collect::<Vec<_>>(),
+            ["2026-08-02", "2026-08-03", "2026-08-04"]
+        );
         assert_eq!(days[0].middle, 11.5);
         let hours = hours_of_day(&samples(), berlin);
         assert_eq!((hours[0], hours[23]), (Some(0.0), Some(23.0)));

@@ -253,7 +253,10 @@ fn judged(
     seen += &match reach {
         Reach::Now => "; it is full".to_owned(),
         Reach::Within { from, day, until } => {
-            let until = until.map_or_else(|| format!("after {}", date(last + i64::try_from(horizon).unwrap_or(0))), |d| date(d).to_string());
+            let until = until.map_or_else(
+                || format!("after {}", date(last + i64::try_from(horizon).unwrap_or(0))),
+                |d| date(d).to_string(),
+            );
             format!("; full about {}, between {} and {until}", date(day), date(from))
         }
         Reach::Possible { from } => {

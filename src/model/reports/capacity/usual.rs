@@ -8,7 +8,8 @@ pub const NAMES: &[&str] = &["disk", "inodes", "database", "wal", "volumes", "me
 /// The metric of the runbook's baseline table.
 const THROUGHPUT: &str = "message_throughput";
 /// File systems that hold what somebody stored.
-const REAL: &str = "fstype!~\"tmpfs|ramfs|overlay|squashfs|iso9660|rootfs|nsfs|proc|sysfs|cgroup.*|fuse.lxcfs|devtmpfs\"";
+const REAL: &str =
+    "fstype!~\"tmpfs|ramfs|overlay|squashfs|iso9660|rootfs|nsfs|proc|sysfs|cgroup.*|fuse.lxcfs|devtmpfs\"";
 
 /// A usual resource; `None` where only the host's owner knows its series.
 pub fn resource(name: &str, targets: &Targets) -> Option<Resource> {
