@@ -2,6 +2,7 @@
 
 mod audit;
 mod backups;
+mod capacity;
 mod check;
 mod copy_arg;
 mod demo;
@@ -83,6 +84,7 @@ enum Command {
     Upload(upload::Upload),
     Restore(Box<restore::Restore>),
     Audit(audit::Audit),
+    Capacity(capacity::Capacity),
     Generate(generate::Generate),
     #[command(hide = true, name = "__guard")]
     Guard(guard::Guard),
@@ -144,6 +146,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Upload(command) => command.run(&global),
         Command::Restore(command) => command.run(&global),
         Command::Audit(command) => command.run(&global),
+        Command::Capacity(command) => command.run(&global),
         Command::Generate(command) => command.run(&global),
         Command::Guard(command) => command.run(),
     }
