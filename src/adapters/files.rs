@@ -22,6 +22,7 @@ use rustix::fs::{Advice, RenameFlags, renameat_with};
 
 pub use ask::{Owner, file_system, free_space, is_regular, owner, regular_length};
 
+use super::clock;
 use crate::model::failure::{Class, Diagnose};
 
 /// A file operation that failed: which, on what.
@@ -99,7 +100,8 @@ pub fn give(path: &Path, uid: u32, gid: u32) -> Result<(), FileError> {
 /// # Errors
 /// When they cannot.
 pub fn check_writable(dir: &Path) -> Result<(), FileError> {
-    AtomicFile::create(dir, &format!("probe-{}", std::process::id())).map(drop)
+    // Several runs of one process may ask at the same time.
+    AtomicFile::create(dir, &format!("probe-{}", clock::run_id())).map(drop)
 }
 
 /// Makes an empty 0600 file unless it is there: for programs that open their files by themselves.
@@ -125,7 +127,7 @@ pub fn create_log(path: &Path) -> Result<File, FileError> {
 /// When it cannot be written.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
     let dir = path.parent().unwrap_or(Path::new("."));
-    let name = format!("{}.{}", path.file_name().unwrap_or_default().to_string_lossy(), std::process::id());
+    let name = format!("{}.{}", path.file_name().unwrap_or_default().to_string_lossy(), clock::run_id());
     let atomic = AtomicFile::create(dir, &name)?;
     at("writing", path, atomic.file().write_all(bytes))?;
     at("syncing", path, atomic.file().sync_all())?;

@@ -20,6 +20,11 @@ pub fn memory() -> u64 {
     u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit))
 }
 
+/// When this host was switched on.
+pub fn booted() -> chrono::DateTime<chrono::Utc> {
+    super::clock::now() - chrono::Duration::seconds(rustix::system::sysinfo().uptime)
+}
+
 /// A program's path, looked for on PATH as a shell does.
 pub fn find_program(name: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH")?;

@@ -16,6 +16,9 @@ use super::{
 };
 use crate::model::failure::{Class, Diagnose};
 
+/// What is said of a holder whose name does not stand in the lock (yet).
+pub const UNNAMED: &str = "another process";
+
 /// Why a lock was not obtained.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -75,7 +78,7 @@ impl Lock {
                 // Whoever holds it may be writing its name just now; an empty name is no reason to fail.
                 let _ = file.rewind().and_then(|()| file.read_to_string(&mut holder));
                 if holder.is_empty() {
-                    holder.push_str("another process");
+                    holder.push_str(UNNAMED);
                 }
                 let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                 Err(LockError::Held { name, holder })

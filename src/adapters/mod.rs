@@ -2,6 +2,7 @@
 
 pub mod alertmanager;
 pub mod cage;
+pub mod certbot;
 pub mod clock;
 pub mod companion;
 pub mod compose;
@@ -16,9 +17,11 @@ pub mod postgres;
 pub mod process;
 pub mod prometheus;
 pub mod redis;
+pub mod scanner;
 pub mod secret;
 pub mod signature;
 pub mod store;
+pub mod supervisor;
 pub mod target;
 pub mod tls;
 pub mod tree;

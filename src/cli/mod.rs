@@ -20,6 +20,7 @@ mod render;
 mod restore;
 mod run;
 mod runs;
+mod serve;
 mod set_arg;
 mod upload;
 mod verify;
@@ -77,6 +78,7 @@ enum Command {
     Check(check::Check),
     Doctor(doctor::Doctor),
     Recover(recover::Recover),
+    Serve(serve::Serve),
     Runs(runs::Runs),
     Backups(backups::Backups),
     Prune(prune::Prune),
@@ -139,6 +141,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Check(command) => command.run(&global),
         Command::Doctor(command) => command.run(&global),
         Command::Recover(command) => command.run(&global),
+        Command::Serve(command) => command.run(&global),
         Command::Runs(command) => command.run(&global),
         Command::Backups(command) => command.run(&global),
         Command::Prune(command) => command.run(&global),

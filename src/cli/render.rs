@@ -150,7 +150,7 @@ fn plain(event: &Event) -> Option<String> {
 }
 
 /// What stands now, and what to do next.
-pub(super) fn summary(report: &RunReport) {
+pub(super) fn summary(report: &RunReport, is_backup: bool) {
     match (&report.set, &report.outcome) {
         (Some(set), _) => {
             let path = set.path.display();
@@ -165,7 +165,8 @@ pub(super) fn summary(report: &RunReport) {
         }
         (None, Outcome::Skipped(reason)) => println!("skipped: {reason}"),
         (None, Outcome::Failed(_) | Outcome::Interrupted | Outcome::Unknown(_)) => {
-            println!("nothing was published; log: {}", report.log_dir.display());
+            let nothing = if is_backup { "nothing was published; " } else { "" };
+            println!("{nothing}log: {}", report.log_dir.display());
         }
         (None, _) => {}
     }

@@ -8,10 +8,20 @@ use serde::Serialize;
 
 use super::{Exit, Failure, Global, output};
 use crate::{
-    adapters::ledger::{FindingRow, Ledger, Note, RunRow, StepRow},
+    adapters::{
+        clock,
+        ledger::{FindingRow, Ledger, Note, RunRow, StepRow},
+    },
     config::{self, Config},
-    model::{ids::JobName, outcome::Outcome, units::Elapsed},
+    model::{
+        ids::JobName,
+        outcome::Outcome,
+        units::{Elapsed, count},
+    },
 };
+
+/// Missed slots of so many days are worth a line below the runs.
+const LATELY: i64 = 7;
 
 /// Lists runs, newest first, or shows one
 #[derive(Debug, Args)]
@@ -20,6 +30,7 @@ Examples:
   maint runs                       the last twenty
   maint runs --job monthly-backup --limit 100
   maint runs show 9f3c             one run with its steps; the beginning or end of its id is enough
+  maint runs --missed              slots that passed without a run, and why
   maint runs --json                for machines")]
 pub struct Runs {
     #[command(subcommand)]
@@ -27,6 +38,9 @@ pub struct Runs {
     /// Only runs of this job
     #[arg(long, value_name = "JOB")]
     job: Option<JobName>,
+    /// Slots that passed without a run, instead
+    #[arg(long)]
+    missed: bool,
     /// How many
     #[arg(long, default_value_t = 20)]
     limit: u32,
@@ -61,6 +75,9 @@ impl Runs {
         if let Some(Command::Show { run }) = &self.command {
             return show(&config, &ledger, run, self.json);
         }
+        if self.missed {
+            return self.missed(&config, &ledger);
+        }
         let runs = ledger.runs(self.job.as_ref(), self.limit)?;
         if self.json {
             for run in &runs {
@@ -83,6 +100,36 @@ impl Runs {
             }
             println!("{table}");
         }
+        if !self.json {
+            let since = clock::now() - chrono::Duration::days(LATELY);
+            let missed = ledger.missed(self.job.as_ref(), Some(since), u32::MAX)?.len() as u64;
+            if missed > 0 {
+                let slots = count(missed, "slot");
+                println!("\n{slots} missed in the last {LATELY} days; see: maint runs --missed");
+            }
+        }
+        Ok(Exit::Ok)
+    }
+
+    fn missed(&self, config: &Config, ledger: &Ledger) -> Result<Exit, Failure> {
+        let slots = ledger.missed(self.job.as_ref(), None, self.limit)?;
+        if self.json {
+            for slot in &slots {
+                println!("{}", json(slot)?);
+            }
+            return Ok(Exit::Ok);
+        }
+        if slots.is_empty() {
+            println!("no slot was missed");
+            return Ok(Exit::Ok);
+        }
+        let mut table = output::table(&["JOB", "SLOT", "MISSED", "WHY", "DONE BY HAND"]);
+        for slot in slots {
+            let by_hand = slot.done_by.as_deref().map(short).unwrap_or_default();
+            table.add_row(vec![slot.job, local(config, &slot.slot), slot.why, slot.detail, by_hand]);
+        }
+        println!("{table}");
+        println!("\nto do one all the same: maint run JOB --slot TIME");
         Ok(Exit::Ok)
     }
 }

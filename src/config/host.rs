@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    compose, coverage,
+    compose, coverage, daemon,
     diagnostic::Mistake,
     document::{Document, nearest, place},
     reports, secrets,
@@ -68,6 +68,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         stores,
         audit: coverage::resolve(document, raw.audit.unwrap_or_default(), raw.coverage.unwrap_or_default(), mistakes),
         sign: raw.sign.map(|section| sign(document, &root, section, mistakes)).unwrap_or_default(),
+        daemon: daemon::resolve(document, raw.daemon.unwrap_or_default(), mistakes),
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     model::{
+        due::CatchUp,
         ids::{JobName, SeriesName, StepId},
         manifest::Level,
         period::PeriodKind,
@@ -58,18 +59,6 @@ pub enum Mode {
     Sequence,
     /// All at once, and all to their end: for checks.
     Checklist,
-}
-
-/// What becomes of slots that passed without a run: the host was down, or maint was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CatchUp {
-    /// Nothing; they are recorded as missed.
-    None,
-    /// The newest of them runs as soon as it can; the others are recorded as missed.
-    #[default]
-    Once,
-    /// As `Once`, where the newest is not older than this.
-    Within(Duration),
 }
 
 /// What happens when a job is started while it runs.

@@ -6,6 +6,7 @@
 
 mod compose;
 mod coverage;
+pub mod daemon;
 mod diagnostic;
 mod document;
 mod host;
@@ -22,5 +23,5 @@ mod targets;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};
-pub use job::{BackupPolicy, CatchUp, IfUnverifiable, Job, JobStep, Mode, Overlap};
+pub use job::{BackupPolicy, IfUnverifiable, Job, JobStep, Mode, Overlap};
 pub use load::{Config, load, load_if_any};

@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::{
     compose::ComposeSection,
-    job::{CatchUp, IfUnverifiable, Mode, Overlap},
+    daemon::DaemonSection,
+    job::{IfUnverifiable, Mode, Overlap},
     reports::CapacitySection,
     targets::{
         AlertmanagerSection, CertificateSection, EndpointSection, MetricSection, PrometheusSection, RedisSection,
@@ -15,6 +16,7 @@ use super::{
 };
 use crate::{
     model::{
+        due::CatchUp,
         ids::{SeriesName, StepId},
         manifest::Level,
         period::PeriodKind,
@@ -99,6 +101,8 @@ pub struct HostFile {
     pub metric: BTreeMap<String, MetricSection>,
     /// What a forecast looks at.
     pub capacity: Option<CapacitySection>,
+    /// How `maint serve` behaves.
+    pub daemon: Option<DaemonSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.

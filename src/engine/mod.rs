@@ -3,6 +3,8 @@
 //! [`plan`] is pure: its display is the dry run. [`run`] takes the locks, carries the plan out step by step, and in a
 //! backup job goes on with verify, seal and publish, and [`prune`]s. [`recover`] puts right what a dead run left.
 
+pub mod daemon;
+pub mod due;
 pub mod plan;
 pub mod prune;
 pub mod recover;

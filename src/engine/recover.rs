@@ -19,7 +19,7 @@ use crate::{
         quiesce::{self, QuiesceError, Recovered},
         volume,
     },
-    engine::run::job_lock,
+    engine::run::{RECOVERY, job_lock},
     model::{
         failure::{Class, Diagnose, chain},
         ids::JobName,
@@ -163,8 +163,8 @@ async fn helpers(stack: &Stack, act: bool, found: &mut Recovery) -> Result<(), D
 }
 
 /// Runs of a job that never ended, if none of them lives.
-fn runs(ledger: &Ledger, state_dir: &Path, job: &JobName, act: bool) -> Result<Vec<String>, RecoverError> {
-    let _dead = match Lock::try_acquire(&job_lock(state_dir, job), "a recovery") {
+pub(super) fn runs(ledger: &Ledger, state_dir: &Path, job: &JobName, act: bool) -> Result<Vec<String>, RecoverError> {
+    let _dead = match Lock::try_acquire(&job_lock(state_dir, job), RECOVERY) {
         Ok(lock) => lock,
         Err(LockError::Held { .. }) => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),

@@ -29,6 +29,12 @@ impl Drop for Listening {
     }
 }
 
+/// Ends this process at once. The next one sweeps up.
+pub(super) fn die() {
+    // Nothing can be done if a process may not signal itself.
+    let _ = kill_process(getpid(), Signal::KILL);
+}
+
 /// Cancels `cancel` on the first SIGINT or SIGTERM. On the second the process kills itself: the next run sweeps what
 /// is left, and containers that were stopped come back by their guard.
 ///
@@ -47,8 +53,7 @@ pub fn cancel_on_signals(runtime: &Runtime, cancel: &CancellationToken) -> Resul
             if first {
                 cancel.cancel();
             } else {
-                // Nothing can be done if a process may not signal itself.
-                let _ = kill_process(getpid(), Signal::KILL);
+                die();
             }
         }
     })))

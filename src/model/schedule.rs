@@ -65,6 +65,23 @@ impl Schedule {
         }
     }
 
+    /// Everything that its slots depend on, in one line; [`recall`](Self::recall) reads it.
+    pub fn identity(&self) -> String {
+        let dst = match self.dst {
+            Dst::RunAfterGap => "run_after_gap",
+            Dst::Skip => "skip",
+        };
+        format!("{}|{}|{dst}", self.expression, self.zone.name())
+    }
+
+    /// The schedule of an [`identity`](Self::identity); `None` where this version does not understand it.
+    pub fn recall(identity: &str) -> Option<Self> {
+        let mut parts = identity.split('|');
+        let (expression, zone, dst) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
+        let dst = if dst == "skip" { Dst::Skip } else { Dst::RunAfterGap };
+        Self::parse(expression, zone, dst).ok()
+    }
+
     /// The zone that the fields are read in.
     pub fn zone(&self) -> Tz {
         self.zone
@@ -108,6 +125,14 @@ mod tests {
         let first = next("30 2 * * *", Dst::RunAfterGap, "2026-10-24T12:00:00Z");
         assert_eq!(first, "2026-10-25T00:30:00+00:00");
         assert_eq!(next("30 2 * * *", Dst::RunAfterGap, &first), "2026-10-26T01:30:00+00:00");
+    }
+
+    #[test]
+    fn an_identity_is_read_back() {
+        let schedule = Schedule::parse("*/5 1 * * SUN#1", chrono_tz::Australia::Lord_Howe, Dst::Skip).unwrap();
+        let back = Schedule::recall(&schedule.identity()).unwrap();
+        assert_eq!(back.identity(), "*/5 1 * * SUN#1|Australia/Lord_Howe|skip");
+        assert!(Schedule::recall("not a schedule").is_none());
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    compose::ComposeProject, coverage::Exclusion, reports::ReportSettings, secret::SecretSource, store::Stores,
-    targets::Targets,
+    compose::ComposeProject, coverage::Exclusion, daemon::DaemonSettings, reports::ReportSettings,
+    secret::SecretSource, store::Stores, targets::Targets,
 };
 
 /// The host's stack, named once in `maint.toml`.
@@ -44,6 +44,8 @@ pub struct Stack {
     pub targets: Targets,
     /// Where reports go, and what they look at.
     pub reports: ReportSettings,
+    /// How the daemon behaves.
+    pub daemon: DaemonSettings,
 }
 
 /// Who signs sets and records, and who is believed.

@@ -4,11 +4,14 @@
 //! of the band unknown in the report, never an empty place in it.
 
 pub mod capacity;
+mod error;
 pub mod history;
 pub mod performance;
 pub mod publish;
 pub mod recommendations;
 pub mod window;
+
+pub use error::ReportError;
 
 use crate::{
     adapters::prometheus::Prometheus,

@@ -1,14 +1,12 @@
 //! A step's error: the error of the engine below it, with its class and hint.
 
 use crate::{
-    adapters::files::FileError,
+    adapters::{docker::DockerError, files::FileError, ledger::LedgerError, process::ProcessError, scanner::ScanError},
     capture::{
         archive::ArchiveError, dump::DumpError, globals::GlobalsError, quiesce::QuiesceError, volume::VolumeError,
     },
-    model::{
-        failure::{Class, Diagnose},
-        ids::NameError,
-    },
+    model::failure::{Class, Diagnose},
+    reports::ReportError,
 };
 
 /// Why a step failed.
@@ -25,9 +23,15 @@ pub enum StepError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
-    Name(#[from] NameError),
-    #[error("stopped")]
-    Stopped,
+    Report(#[from] ReportError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    #[error("the Docker engine could not be asked")]
+    Unasked(#[source] DockerError),
 }
 
 impl StepError {
@@ -36,28 +40,32 @@ impl StepError {
         matches!(self, Self::Volume(VolumeError::Quiesce(QuiesceError::NotBack { .. })))
     }
 
-    fn inner(&self) -> Option<&dyn Diagnose> {
-        Some(match self {
+    fn inner(&self) -> &dyn Diagnose {
+        match self {
             Self::Dump(e) => e,
             Self::Globals(e) => e,
             Self::Archive(e) => e,
             Self::Volume(e) => e,
             Self::File(e) => e,
-            Self::Name(_) | Self::Stopped => return None,
-        })
+            Self::Report(e) => e,
+            Self::Ledger(e) => e,
+            Self::Process(e) => e,
+            Self::Scan(e) => e,
+            Self::Unasked(e) => e,
+        }
     }
 }
 
 impl Diagnose for StepError {
     fn class(&self) -> Class {
         match self {
-            Self::Name(_) => Class::Usage,
-            Self::Stopped => Class::Interrupted,
-            _ => self.inner().map_or(Class::Failed, Diagnose::class),
+            // What a check could not ask, nobody knows.
+            Self::Unasked(e) if e.class() != Class::Interrupted => Class::Unverifiable,
+            _ => self.inner().class(),
         }
     }
 
     fn hint(&self) -> Option<String> {
-        self.inner()?.hint()
+        self.inner().hint()
     }
 }

@@ -4,6 +4,7 @@
 //! docs/adding-a-step.md walks through it.
 
 pub mod capture;
+pub mod checks;
 pub mod context;
 mod error;
 pub mod reports;
@@ -128,4 +129,6 @@ step_kinds! {
     "performance" Performance => reports::performance::Performance,
     "capacity" Capacity => reports::capacity::Capacity,
     "recommendations" Recommendations => reports::recommendations::Recommendations,
+    "image_scan" ImageScan => checks::image_scan::ImageScan,
+    "cert_renew" CertRenew => checks::cert_renew::CertRenew,
 }

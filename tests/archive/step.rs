@@ -31,6 +31,7 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         compose: None,
         drill: DrillSettings::below(&root.join("state")),
         audit: maint::model::stack::AuditSettings::default(),
+        daemon: Default::default(),
         stores: BTreeMap::new(),
         sign: Default::default(),
         targets: Default::default(),

@@ -194,6 +194,7 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         drill: DrillSettings::below(&root.join("state")),
         stores: std::collections::BTreeMap::new(),
         audit: maint::model::stack::AuditSettings::default(),
+        daemon: Default::default(),
         sign: Default::default(),
         targets: Default::default(),
         reports: Default::default(),

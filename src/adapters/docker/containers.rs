@@ -62,7 +62,7 @@ pub(super) fn state(status: Option<ContainerStateStatusEnum>) -> State {
     }
 }
 
-fn summary_container(summary: &ContainerSummary) -> Result<Container, DockerError> {
+pub(super) fn summary_container(summary: &ContainerSummary) -> Result<Container, DockerError> {
     let lacks = |what| DockerError::Incomplete { subject: "a container".into(), what };
     let id = summary.id.clone().ok_or_else(|| lacks("its id"))?;
     // A container that is linked to has further names `/other/alias`.
@@ -75,7 +75,7 @@ fn summary_container(summary: &ContainerSummary) -> Result<Container, DockerErro
 }
 
 impl Docker {
-    async fn list(&self, filter: &str, value: &str) -> Result<Vec<ContainerSummary>, DockerError> {
+    pub(super) async fn list(&self, filter: &str, value: &str) -> Result<Vec<ContainerSummary>, DockerError> {
         let filters = HashMap::from([(filter.to_owned(), vec![value.to_owned()])]);
         let options = ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
         self.api.list_containers(Some(options)).await.map_err(|e| self.sort("listing the containers with", value, e))

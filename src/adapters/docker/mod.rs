@@ -11,6 +11,7 @@ mod helper;
 mod images;
 mod mounts;
 mod replicas;
+mod running;
 mod stats;
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use helper::{Access, Helper, HelperLabel, ROOT_ENTRY};
 pub use images::Image;
 pub use mounts::Kept;
 pub use replicas::{Health, Process, Replica};
+pub use running::RunningImage;
 pub use stats::{Usage, usage};
 
 /// How long the engine may take to begin its answer to a request that waits for nothing.

@@ -4,6 +4,8 @@
 mod findings;
 mod images;
 mod rows;
+mod scans;
+mod slots;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 pub use findings::FindingRow;
 pub use images::{ROLLBACK_IMAGES, ServiceImage};
 pub use rows::{Note, RunRow, StepRow};
+pub use slots::{MissedRow, Settled, Watermark};
 
 use super::files::{self, FileError};
 use crate::model::{
@@ -25,8 +28,13 @@ use crate::model::{
 /// The ledger's file in the state directory.
 pub const LEDGER_FILE: &str = "ledger.sqlite";
 /// Append-only: a published migration never changes.
-const MIGRATIONS: &[&str] =
-    &[include_str!("001-runs.sql"), include_str!("002-findings.sql"), include_str!("006-images.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("001-runs.sql"),
+    include_str!("002-findings.sql"),
+    include_str!("003-slots.sql"),
+    include_str!("006-images.sql"),
+    include_str!("007-scans.sql"),
+];
 /// Another maint may be writing just now.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -116,6 +124,9 @@ impl Ledger {
         let db = Connection::open(&path).map_err(sql)?;
         db.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;
         db.pragma_update(None, "journal_mode", "wal").map_err(sql)?;
+        // Whole after a crash all the same; a loss of power may take the last moments back. What was known only then is
+        // found again: a run without an end died. An end is different, and is synced: `end`.
+        db.pragma_update(None, "synchronous", "normal").map_err(sql)?;
         db.pragma_update(None, "foreign_keys", true).map_err(sql)?;
         let mut this = Self { db, path };
         this.migrate()?;
@@ -230,6 +241,9 @@ impl Ledger {
     /// # Errors
     /// When it cannot be written.
     pub fn end(&self, run: RunId, ended: DateTime<Utc>, end: &EndOfRun<'_>) -> Result<(), LedgerError> {
+        let sql = self.sql("recording the end of a run");
+        // Whoever is told that it ended well must not find it interrupted after a loss of power, and done again.
+        self.db.pragma_update(None, "synchronous", "full").map_err(&sql)?;
         let (set, level) = end.set.as_ref().map(|(p, l)| (p.to_string_lossy(), l.as_str())).unzip();
         let written = self.db.execute(
             "UPDATE run SET ended = ?, outcome = ?, reason = ?, hint = ?, set_path = ?, set_level = ? WHERE id = ?",
@@ -243,7 +257,9 @@ impl Ledger {
                 run.to_string()
             ],
         );
-        written.map(drop).map_err(self.sql("recording the end of a run"))
+        let ended = written.map(drop).map_err(&sql);
+        self.db.pragma_update(None, "synchronous", "normal").map_err(sql)?;
+        ended
     }
 
     /// Marks every run of `job` that never ended as interrupted; call it while holding the job's lock, which proves that

@@ -6,6 +6,7 @@ use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use crate::{
+    config::daemon::DaemonSection,
     config::shape::{
         AuditSection, BackupSection, CoverageSection, DockerSection, DrillSection, ExclusionSection, HostFile, JobFile,
         KeepSection, PostgresSection, SignSection, StepSection, StoreSection,
@@ -28,7 +29,7 @@ pub(super) fn render() -> String {
         &mut text,
         "## maint.toml",
         &schema_for!(HostFile),
-        &["postgres", "docker", "drill", "store", "sign", "audit", "coverage"],
+        &["postgres", "docker", "drill", "store", "sign", "audit", "coverage", "daemon"],
     );
     section(&mut text, "### [postgres.NAME]", &schema_for!(PostgresSection), &[]);
     section(&mut text, "### [docker]", &schema_for!(DockerSection), &[]);
@@ -38,6 +39,7 @@ pub(super) fn render() -> String {
     section(&mut text, "### [audit]", &schema_for!(AuditSection), &[]);
     section(&mut text, "### [coverage]", &schema_for!(CoverageSection), &["exclude"]);
     section(&mut text, "### [[coverage.exclude]]", &schema_for!(ExclusionSection), &[]);
+    section(&mut text, "### [daemon]", &schema_for!(DaemonSection), &[]);
     section(&mut text, "## jobs/NAME.toml", &schema_for!(JobFile), &["backup", "step"]);
     section(&mut text, "### [backup]", &schema_for!(BackupSection), &[]);
     section(&mut text, "### keep", &schema_for!(KeepSection), &[]);

@@ -2,13 +2,15 @@
 
 mod attempt;
 mod checklist;
+mod error;
 mod journal;
 mod locks;
 mod prune;
 mod tail;
 mod upload;
 
-pub(super) use locks::job_lock;
+pub use error::RunError;
+pub(super) use locks::{RECOVERY, job_lock, job_lock_name};
 
 use std::{
     collections::BTreeMap,
@@ -19,22 +21,22 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{Choice, Plan, PlanError};
+use locks::Taken;
+
+use super::plan::{Choice, Plan};
 use crate::{
     adapters::{
         clock,
-        files::FileError,
-        ledger::{EndOfRun, Ledger, LedgerError, NewRun, StepRow},
-        lock::LockError,
-        secret::{self, SecretError},
-        signature::{SignError, Signer},
+        ledger::{EndOfRun, Ledger, LedgerError, NewRun, Settled, StepRow},
+        secret,
+        signature::Signer,
     },
     backup::{
         drill::place,
         publish::Published,
         staging::{self, Staging},
     },
-    capture::quiesce::{self, QuiesceError},
+    capture::quiesce,
     config::{Config, Job, Mode},
     model::{
         event::{Event, EventSink},
@@ -49,62 +51,6 @@ use crate::{
         units::Elapsed,
     },
 };
-
-/// Why a run could not begin. What goes wrong later is the run's outcome, not an error.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    #[error("what it captures cannot be signed")]
-    Sign(#[from] SignError),
-    #[error(transparent)]
-    Quiesce(#[from] QuiesceError),
-    #[error("the state directory {} cannot be used", path.display())]
-    StateDir { path: PathBuf, source: FileError },
-    #[error("stopped while waiting for the lock {0}")]
-    StoppedWaiting(String),
-}
-
-impl Diagnose for RunError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Plan(e) => e.class(),
-            Self::Ledger(e) => e.class(),
-            Self::Lock(e) => e.class(),
-            Self::File(e) => e.class(),
-            Self::Secret(e) => e.class(),
-            Self::Sign(e) => e.class(),
-            Self::Quiesce(e) => e.class(),
-            Self::StateDir { .. } => Class::Failed,
-            Self::StoppedWaiting(_) => Class::Interrupted,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Plan(e) => e.hint(),
-            Self::Ledger(e) => e.hint(),
-            Self::Lock(e) => e.hint(),
-            Self::File(e) => e.hint(),
-            Self::Secret(e) => e.hint(),
-            Self::Sign(e) => e.hint(),
-            Self::Quiesce(e) => e.hint(),
-            Self::StateDir { path, .. } => Some(format!(
-                "run it as the user that owns {}, e.g.: sudo -u maint maint …; or set state_dir",
-                path.display()
-            )),
-            Self::StoppedWaiting(_) => None,
-        }
-    }
-}
 
 /// What a run is to do, and who asks for it.
 #[derive(Debug, Clone)]
@@ -128,6 +74,15 @@ pub struct RunReport {
     pub set: Option<Published>,
     /// Where its logs are.
     pub log_dir: PathBuf,
+    /// Whether it began: a slot that is done, or being done, needs no run.
+    pub began: bool,
+}
+
+impl RunReport {
+    /// A slot that needs no run.
+    fn skipped(id: RunId, why: String, log_dir: PathBuf) -> Self {
+        Self { id, outcome: Outcome::Skipped(why), class: None, set: None, log_dir, began: false }
+    }
 }
 
 /// What went wrong in a step or stage.
@@ -192,24 +147,23 @@ pub async fn run(
     let started = clock::now();
     let plan = Plan::of(job, &config.stack, &order.choice, started)?;
     let stack = config.stack.clone();
-    crate::adapters::files::create_private_dir(&stack.state_dir)
-        .and_then(|()| crate::adapters::files::check_writable(&stack.state_dir))
-        .map_err(|source| RunError::StateDir { path: stack.state_dir.clone(), source })?;
-    let ledger = Ledger::open(&stack.state_dir)?;
+    let ledger = open_ledger(&stack)?;
     let host_secret = secret::host(&stack.state_dir)?;
     // Before hours of work, not after them.
     let key = stack.sign.key.as_ref().filter(|_| job.backup.is_some());
     let signer = key.map(Signer::load).transpose()?.map(Arc::new);
     let id = clock::run_id();
-    let _locks = locks::take(&plan, &stack, id, cancel).await?;
+    let log_dir = journal::dir(&stack.state_dir, id);
+    let _locks = match locks::take(&plan, &stack, id, cancel).await? {
+        Taken::Locks(locks) => locks,
+        Taken::AtWork(holder) => {
+            return Ok(RunReport::skipped(id, format!("the slot is being done by {holder}"), log_dir));
+        }
+    };
     let back = quiesce::recover(&stack.state_dir).await?;
     let dead = ledger.interrupt_dead(&job.name, started)?;
-    let log_dir = journal::dir(&stack.state_dir, id);
-    if let Some(slot) = plan.slot
-        && let Some(earlier) = ledger.succeeded(&job.name, slot)?
-    {
-        let outcome = Outcome::Skipped(format!("the slot was done by run {earlier}"));
-        return Ok(RunReport { id, outcome, class: None, set: None, log_dir });
+    if let Some(why) = done_already(&ledger, &plan, order.trigger)? {
+        return Ok(RunReport::skipped(id, why, log_dir));
     }
     let trigger = order.trigger;
     let attempt = ledger.begin(&NewRun { id, job: job.name.clone(), trigger, slot: plan.slot, started })?;
@@ -222,6 +176,29 @@ pub async fn run(
     run.announce(&dead, &back);
     let (trouble, set, outcome) = run.carry_out().await;
     run.end(trouble, set, outcome, log_dir)
+}
+
+/// The ledger, in a state directory that can be used.
+pub(super) fn open_ledger(stack: &Stack) -> Result<Ledger, RunError> {
+    crate::adapters::files::create_private_dir(&stack.state_dir)
+        .and_then(|()| crate::adapters::files::check_writable(&stack.state_dir))
+        .map_err(|source| RunError::StateDir { path: stack.state_dir.clone(), source })?;
+    Ok(Ledger::open(&stack.state_dir)?)
+}
+
+/// Why there is nothing left to do for the slot. Only somebody's word tries again what failed.
+fn done_already(ledger: &Ledger, plan: &Plan, trigger: Trigger) -> Result<Option<String>, LedgerError> {
+    let Some(slot) = plan.slot else { return Ok(None) };
+    let job = &plan.job.name;
+    let Some(Settled { run, outcome }) = ledger.settled(job, slot)? else { return Ok(None) };
+    Ok(match (ledger.succeeded(job, slot)?, trigger) {
+        (Some(run), _) => Some(format!("the slot was done by run {run}")),
+        (None, Trigger::Manual) => None,
+        (None, Trigger::Timer | Trigger::Daemon) => Some(format!(
+            "the slot was tried by run {run} ({outcome}); again: maint run {job} --slot {}",
+            crate::model::due::instant(slot)
+        )),
+    })
 }
 
 impl Run<'_> {
@@ -382,7 +359,7 @@ impl Run<'_> {
         self.sink.emit(Event::RunFinished { run: self.id, outcome: outcome.clone(), millis, hint });
         // A set stands even where the ledger cannot say so; but a run that nobody can see later did not go well.
         recorded?;
-        Ok(RunReport { id: self.id, outcome, class, set, log_dir })
+        Ok(RunReport { id: self.id, outcome, class, set, log_dir, began: true })
     }
 }
 

@@ -299,6 +299,7 @@ mod tests {
             drill: crate::model::stack::DrillSettings::below("/".as_ref()),
             stores: std::collections::BTreeMap::new(),
             audit: crate::model::stack::AuditSettings::default(),
+            daemon: Default::default(),
             sign: Default::default(),
             targets: Default::default(),
         }

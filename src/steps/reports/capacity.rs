@@ -11,7 +11,7 @@ use crate::{
         stack::Stack,
         units::count,
     },
-    reports::{capacity, window::Window},
+    reports::{ReportError, capacity, window::Window},
     steps::{Problem, StepContext, StepError, StepKind, StepReport},
 };
 
@@ -60,7 +60,7 @@ impl StepKind for Capacity {
         let now = context.started;
         let (resources, left_out) = tokio::select! {
             looked = capacity::look(&context.stack, &settings, now) => looked,
-            () = context.cancel.cancelled() => return Err(StepError::Stopped),
+            () = context.cancel.cancelled() => return Err(ReportError::Stopped.into()),
         };
         let window = Window {
             period: super::made_in(now, zone),

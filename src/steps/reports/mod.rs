@@ -18,7 +18,7 @@ use crate::{
         reports::{Head, Report},
         stack::Stack,
     },
-    reports::{publish, window::Window},
+    reports::{ReportError, publish, window::Window},
 };
 
 /// The name of a row of reports: where they lie below `reports_dir`.
@@ -30,7 +30,7 @@ impl Series {
     fn named(name: Option<&Self>, default: &str) -> Result<SeriesName, StepError> {
         match name {
             Some(name) => Ok(name.0.clone()),
-            None => default.parse().map_err(StepError::Name),
+            None => Ok(default.parse().map_err(ReportError::Name)?),
         }
     }
 }

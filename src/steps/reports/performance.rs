@@ -10,7 +10,7 @@ use crate::{
         stack::Stack,
         units::count,
     },
-    reports::{performance::PerformanceRequest, window::Window},
+    reports::{ReportError, performance::PerformanceRequest, window::Window},
     steps::{Problem, StepContext, StepError, StepKind, StepReport},
 };
 
@@ -107,7 +107,7 @@ impl StepKind for Performance {
         };
         let (measures, services) = tokio::select! {
             measured = request.measure() => measured,
-            () = context.cancel.cancelled() => return Err(StepError::Stopped),
+            () = context.cancel.cancelled() => return Err(ReportError::Stopped.into()),
         };
         let summary = format!("{} over {}", count(measures.len() as u64, "measure"), window.period);
         let head = super::head(context, "Performance", &window);

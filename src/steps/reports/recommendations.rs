@@ -14,6 +14,7 @@ use crate::{
         units::count,
     },
     reports::{
+        ReportError,
         recommendations::{self, AdviceRequest},
         window::Window,
     },
@@ -166,7 +167,7 @@ impl StepKind for Recommendations {
         };
         let areas = tokio::select! {
             looked = recommendations::look(&request) => looked,
-            () = context.cancel.cancelled() => return Err(StepError::Stopped),
+            () = context.cancel.cancelled() => return Err(ReportError::Stopped.into()),
         };
         let zone = super::zone(context);
         let window = Window { period: super::made_in(now, zone), from: now - TimeDelta::days(30), to: now };

@@ -1,0 +1,4 @@
+//! Steps that look and change nothing: each observation is a finding.
+
+pub mod cert_renew;
+pub mod image_scan;
