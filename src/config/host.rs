@@ -9,7 +9,7 @@ use super::{
     compose, coverage, daemon,
     diagnostic::Mistake,
     document::{Document, nearest, place},
-    reports, secrets,
+    monitoring, reports, secrets,
     shape::{DrillSection, HostFile, PostgresSection, SignSection},
     stores, targets,
 };
@@ -41,6 +41,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
     }
     let state_dir = under(raw.state_dir, "/var/lib/maint");
     let drill = drill(document, &root, &state_dir, raw.drill.unwrap_or_default(), &postgres, mistakes);
+    let (metrics, web) = monitoring::resolve(document, &root, raw.metrics.unwrap_or_default(), raw.web, mistakes);
     let stores = stores::resolve(document, &root, raw.store, mistakes);
     let looked_at = targets::Raw {
         prometheus: raw.prometheus,
@@ -68,6 +69,8 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         stores,
         audit: coverage::resolve(document, raw.audit.unwrap_or_default(), raw.coverage.unwrap_or_default(), mistakes),
         sign: raw.sign.map(|section| sign(document, &root, section, mistakes)).unwrap_or_default(),
+        metrics,
+        web,
         daemon: daemon::resolve(document, raw.daemon.unwrap_or_default(), mistakes),
     }
 }

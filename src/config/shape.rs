@@ -9,6 +9,7 @@ use super::{
     compose::ComposeSection,
     daemon::DaemonSection,
     job::{IfUnverifiable, Mode, Overlap},
+    monitoring::{MetricsSection, WebSection},
     reports::CapacitySection,
     targets::{
         AlertmanagerSection, CertificateSection, EndpointSection, MetricSection, PrometheusSection, RedisSection,
@@ -103,6 +104,10 @@ pub struct HostFile {
     pub capacity: Option<CapacitySection>,
     /// How `maint serve` behaves.
     pub daemon: Option<DaemonSection>,
+    /// What Prometheus is told.
+    pub metrics: Option<MetricsSection>,
+    /// The status page of `maint serve`.
+    pub web: Option<WebSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.

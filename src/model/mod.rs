@@ -19,6 +19,8 @@ pub mod forecast;
 pub mod ids;
 pub mod inventory;
 pub mod manifest;
+pub mod metrics;
+pub mod monitoring;
 pub mod outcome;
 pub mod parts;
 pub mod period;

@@ -7,8 +7,14 @@ use std::{
 };
 
 use super::{
-    compose::ComposeProject, coverage::Exclusion, daemon::DaemonSettings, reports::ReportSettings,
-    secret::SecretSource, store::Stores, targets::Targets,
+    compose::ComposeProject,
+    coverage::Exclusion,
+    daemon::DaemonSettings,
+    monitoring::{MetricsSettings, WebSettings},
+    reports::ReportSettings,
+    secret::SecretSource,
+    store::Stores,
+    targets::Targets,
 };
 
 /// The host's stack, named once in `maint.toml`.
@@ -46,6 +52,10 @@ pub struct Stack {
     pub reports: ReportSettings,
     /// How the daemon behaves.
     pub daemon: DaemonSettings,
+    /// What Prometheus is told.
+    pub metrics: MetricsSettings,
+    /// The status page of the daemon; `None`: there is none.
+    pub web: Option<WebSettings>,
 }
 
 /// Who signs sets and records, and who is believed.

@@ -6,6 +6,7 @@ mod calendar;
 mod chart;
 mod lines;
 pub mod reports;
+pub mod status;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;

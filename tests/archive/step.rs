@@ -32,6 +32,8 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         drill: DrillSettings::below(&root.join("state")),
         audit: maint::model::stack::AuditSettings::default(),
         daemon: Default::default(),
+        metrics: Default::default(),
+        web: None,
         stores: BTreeMap::new(),
         sign: Default::default(),
         targets: Default::default(),

@@ -195,6 +195,8 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         stores: std::collections::BTreeMap::new(),
         audit: maint::model::stack::AuditSettings::default(),
         daemon: Default::default(),
+        metrics: Default::default(),
+        web: None,
         sign: Default::default(),
         targets: Default::default(),
         reports: Default::default(),

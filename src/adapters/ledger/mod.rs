@@ -3,6 +3,7 @@
 
 mod findings;
 mod images;
+mod metrics;
 mod rows;
 mod scans;
 mod slots;
@@ -32,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("001-runs.sql"),
     include_str!("002-findings.sql"),
     include_str!("003-slots.sql"),
+    include_str!("005-metrics.sql"),
     include_str!("006-images.sql"),
     include_str!("007-scans.sql"),
 ];
@@ -107,8 +109,8 @@ pub struct EndOfRun<'a> {
     pub outcome: &'a Outcome,
     /// The next thing to type or look at.
     pub hint: Option<&'a str>,
-    /// The set that it published, and the level to which that was verified.
-    pub set: Option<(&'a Path, String)>,
+    /// The set that it published, the level to which that was verified, and its bytes.
+    pub set: Option<(&'a Path, String, u64)>,
 }
 
 impl Ledger {
@@ -244,9 +246,11 @@ impl Ledger {
         let sql = self.sql("recording the end of a run");
         // Whoever is told that it ended well must not find it interrupted after a loss of power, and done again.
         self.db.pragma_update(None, "synchronous", "full").map_err(&sql)?;
-        let (set, level) = end.set.as_ref().map(|(p, l)| (p.to_string_lossy(), l.as_str())).unzip();
+        let (set, level) = end.set.as_ref().map(|(p, l, _)| (p.to_string_lossy(), l.as_str())).unzip();
+        let bytes = end.set.as_ref().map(|(_, _, bytes)| i64::try_from(*bytes).unwrap_or(i64::MAX));
         let written = self.db.execute(
-            "UPDATE run SET ended = ?, outcome = ?, reason = ?, hint = ?, set_path = ?, set_level = ? WHERE id = ?",
+            "UPDATE run SET ended = ?, outcome = ?, reason = ?, hint = ?, set_path = ?, set_level = ?, \
+             set_bytes = ? WHERE id = ?",
             params![
                 ended.to_rfc3339(),
                 end.outcome.word(),
@@ -254,6 +258,7 @@ impl Ledger {
                 end.hint,
                 set,
                 level,
+                bytes,
                 run.to_string()
             ],
         );
