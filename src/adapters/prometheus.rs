@@ -77,7 +77,7 @@ enum Data {
     Vector(Vec<Instant>),
     Matrix(Vec<Range>),
     Scalar((f64, String)),
-    String((f64, String)),
+    String(serde::de::IgnoredAny),
 }
 
 #[derive(Deserialize)]

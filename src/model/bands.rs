@@ -120,6 +120,13 @@ impl From<Bands> for Printed {
 }
 
 impl Bands {
+    /// Less is better: good below the one, critical above the other.
+    pub fn below(good: f64, critical: f64) -> Self {
+        let printed =
+            Printed { excellent: None, good: format!("<{good}"), warning: None, critical: format!(">{critical}") };
+        Self { less_is_better: true, excellent: None, good, critical, printed }
+    }
+
     /// The band of a measured number.
     pub fn band(&self, value: f64) -> Band {
         if !value.is_finite() {
