@@ -83,7 +83,7 @@ pub async fn unindexed(session: &Session, rows: i64) -> Result<Vec<Unindexed>, P
          JOIN pg_class f ON f.oid = k.confrelid JOIN pg_namespace fn ON fn.oid = f.relnamespace \
          LEFT JOIN pg_stat_user_tables s ON s.relid = t.oid LEFT JOIN pg_stat_user_tables fs ON fs.relid = f.oid \
          WHERE k.contype = 'f' AND t.relkind IN ('r', 'p') AND k.conparentid = 0 \
-         AND greatest(t.reltuples, coalesce(s.n_live_tup, 0)) >= $1 \
+         AND greatest(t.reltuples, coalesce(s.n_live_tup, 0))::float8 >= $1 \
          AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = k.conrelid AND i.indisvalid AND i.indpred IS NULL \
              AND (SELECT array_agg(x ORDER BY x) FROM unnest((i.indkey::int2[])[0:cardinality(k.conkey) - 1]) x) \
                = (SELECT array_agg(x ORDER BY x) FROM unnest(k.conkey) x)) \
