@@ -12,6 +12,7 @@ pub mod host;
 pub mod http;
 pub mod ledger;
 pub mod lock;
+pub mod notify;
 pub mod plant;
 pub mod postgres;
 pub mod process;

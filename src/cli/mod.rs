@@ -1,5 +1,6 @@
 //! One file per command. The only room that prints or exits.
 
+mod ack;
 mod audit;
 mod backups;
 mod capacity;
@@ -13,6 +14,7 @@ mod generate;
 mod guard;
 mod jobs;
 mod metrics;
+mod notify;
 mod output;
 mod plan;
 mod prune;
@@ -89,6 +91,8 @@ enum Command {
     Restore(Box<restore::Restore>),
     Audit(audit::Audit),
     Capacity(capacity::Capacity),
+    Notify(notify::Notify),
+    Ack(ack::Ack),
     Generate(generate::Generate),
     #[command(hide = true, name = "__guard")]
     Guard(guard::Guard),
@@ -153,6 +157,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Restore(command) => command.run(&global),
         Command::Audit(command) => command.run(&global),
         Command::Capacity(command) => command.run(&global),
+        Command::Notify(command) => command.run(&global),
+        Command::Ack(command) => command.run(&global),
         Command::Generate(command) => command.run(&global),
         Command::Guard(command) => command.run(),
     }

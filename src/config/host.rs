@@ -9,7 +9,7 @@ use super::{
     compose, coverage, daemon,
     diagnostic::Mistake,
     document::{Document, nearest, place},
-    monitoring, reports, secrets,
+    monitoring, notify, reports, secrets,
     shape::{DrillSection, HostFile, PostgresSection, SignSection},
     stores, targets,
 };
@@ -53,6 +53,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
     };
     let targets = targets::resolve(document, &root, looked_at, mistakes);
     let reports_dir = under(raw.reports_dir, "reports");
+    let notify = notify::resolve(document, &root, raw.notify, raw.escalation.unwrap_or_default(), mistakes);
     Stack {
         reports: reports::resolve(document, reports_dir, raw.capacity.unwrap_or_default(), &targets, mistakes),
         targets,
@@ -67,6 +68,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         compose: raw.compose.map(|section| compose::resolve(document, &root, section, mistakes)),
         drill,
         stores,
+        notify,
         audit: coverage::resolve(document, raw.audit.unwrap_or_default(), raw.coverage.unwrap_or_default(), mistakes),
         sign: raw.sign.map(|section| sign(document, &root, section, mistakes)).unwrap_or_default(),
         metrics,

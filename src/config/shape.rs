@@ -10,6 +10,7 @@ use super::{
     daemon::DaemonSection,
     job::{IfUnverifiable, Mode, Overlap},
     monitoring::{MetricsSection, WebSection},
+    notify::{EscalationSection, NotifySection},
     reports::CapacitySection,
     targets::{
         AlertmanagerSection, CertificateSection, EndpointSection, MetricSection, PrometheusSection, RedisSection,
@@ -108,6 +109,11 @@ pub struct HostFile {
     pub metrics: Option<MetricsSection>,
     /// The status page of `maint serve`.
     pub web: Option<WebSection>,
+    /// Who is told what goes wrong, by name.
+    #[serde(default)]
+    pub notify: BTreeMap<String, NotifySection>,
+    /// What becomes of a failure that nobody acknowledges.
+    pub escalation: Option<EscalationSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.

@@ -11,6 +11,7 @@ use super::{
     coverage::Exclusion,
     daemon::DaemonSettings,
     monitoring::{MetricsSettings, WebSettings},
+    notify::Notify,
     reports::ReportSettings,
     secret::SecretSource,
     store::Stores,
@@ -56,6 +57,8 @@ pub struct Stack {
     pub metrics: MetricsSettings,
     /// The status page of the daemon; `None`: there is none.
     pub web: Option<WebSettings>,
+    /// Who is told what goes wrong.
+    pub notify: Notify,
 }
 
 /// Who signs sets and records, and who is believed.

@@ -30,6 +30,7 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         docker: Docker { host: "unix:///nowhere".into() },
         compose: None,
         drill: DrillSettings::below(&root.join("state")),
+        notify: Default::default(),
         audit: maint::model::stack::AuditSettings::default(),
         daemon: Default::default(),
         metrics: Default::default(),

@@ -193,6 +193,7 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         compose: None,
         drill: DrillSettings::below(&root.join("state")),
         stores: std::collections::BTreeMap::new(),
+        notify: Default::default(),
         audit: maint::model::stack::AuditSettings::default(),
         daemon: Default::default(),
         metrics: Default::default(),

@@ -14,6 +14,7 @@ use super::{
     DaemonError,
     board::{Board, Offered, Start},
     said::{self, Said, Voice},
+    teller::Teller,
 };
 use crate::{
     adapters::{
@@ -62,6 +63,7 @@ pub(super) struct Shift {
     /// Both clocks, as they were read last.
     clocks: (DateTime<Utc>, std::time::Instant),
     status: String,
+    teller: Teller,
 }
 
 impl Shift {
@@ -79,6 +81,7 @@ impl Shift {
             cancelled: 0,
             clocks: (clock::now(), clock::monotonic()),
             status: String::new(),
+            teller: Teller::default(),
         };
         this.watch();
         let config = this.config.path.clone();
@@ -119,6 +122,7 @@ impl Shift {
             self.start(start);
         }
         self.tell_status();
+        self.teller.tick(&self.config, &self.voice);
     }
 
     /// After a sleep or a step of the clock nothing that was computed before is believed.
@@ -266,6 +270,11 @@ impl Shift {
     /// Whether nothing runs.
     pub(super) fn is_idle(&self) -> bool {
         self.runs.is_empty()
+    }
+
+    /// Lets what is being told arrive.
+    pub(super) async fn told(&mut self) {
+        self.teller.settle().await;
     }
 
     /// The end; gives how many runs were cancelled. What does not stop is left to the next start.

@@ -298,6 +298,7 @@ mod tests {
             compose: None,
             drill: crate::model::stack::DrillSettings::below("/".as_ref()),
             stores: std::collections::BTreeMap::new(),
+            notify: Default::default(),
             audit: crate::model::stack::AuditSettings::default(),
             daemon: Default::default(),
             sign: Default::default(),
