@@ -76,7 +76,7 @@ fn draw(lines: &Lines, range: &Range, unit: Unit) -> Result<String, String> {
     let drawn = (|| {
         let mut chart = ChartBuilder::on(&area)
             .margin_top(10)
-            .margin_right(10)
+            .margin_right(22)
             .x_label_area_size(26)
             .y_label_area_size(66)
             .build_cartesian_2d(0.0..range.days, range.low..range.high)?;
@@ -90,7 +90,7 @@ fn draw(lines: &Lines, range: &Range, unit: Unit) -> Result<String, String> {
             .axis_style(LINE)
             .label_style(style())
             .x_label_formatter(&|day| day_label(range.first, *day))
-            .y_label_formatter(&|value| Quantity::new(*value, unit).to_string())
+            .y_label_formatter(&|value| tick(*value, range.high - range.low, unit))
             .draw()?;
         if lines.between.len() > 1 {
             let upper = lines.between.iter().map(|p| (at(p.0), inside(p.2)));
@@ -110,6 +110,21 @@ fn draw(lines: &Lines, range: &Range, unit: Unit) -> Result<String, String> {
     drawn.map_err(|e: plotters::drawing::DrawingAreaErrorKind<_>| e.to_string())?;
     drop(area);
     Ok(svg)
+}
+
+/// A tick's value; sizes with as many digits as tell ticks of this span apart.
+fn tick(value: f64, span: f64, unit: Unit) -> String {
+    const SIZES: [(&str, f64); 5] = [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0)];
+    if unit != Unit::Bytes {
+        return Quantity::new(value, unit).to_string();
+    }
+    let (name, size) = SIZES.into_iter().find(|(_, size)| value.abs() >= *size).unwrap_or(("B", 1.0));
+    let digits = match span / size {
+        span if span < 0.5 => 2,
+        span if span < 5.0 => 1,
+        _ => 0,
+    };
+    format!("{:.digits$} {name}", value / size)
 }
 
 fn day_label(first: NaiveDate, day: f64) -> String {
@@ -141,7 +156,7 @@ fn draw_hours(values: &[Option<f64>], business: (u32, u32), most: f64, unit: Uni
     let drawn = (|| {
         let mut chart = ChartBuilder::on(&area)
             .margin_top(10)
-            .margin_right(10)
+            .margin_right(22)
             .x_label_area_size(26)
             .y_label_area_size(66)
             .build_cartesian_2d(0.0..24.0, 0.0..most * 1.08)?;
@@ -155,7 +170,7 @@ fn draw_hours(values: &[Option<f64>], business: (u32, u32), most: f64, unit: Uni
             .axis_style(LINE)
             .label_style(style())
             .x_label_formatter(&|hour| format!("{hour:.0}"))
-            .y_label_formatter(&|value| Quantity::new(*value, unit).to_string())
+            .y_label_formatter(&|value| tick(*value, most, unit))
             .draw()?;
         for (hour, value) in (0_u32..).zip(values) {
             let Some(value) = value else { continue };
@@ -194,6 +209,16 @@ mod tests {
             !lines("Disk", "", &far, Unit::Bytes).into_string().contains("#B3261E"),
             "it would press the line down"
         );
+    }
+
+    #[test]
+    fn ticks_are_told_apart() {
+        assert_eq!(
+            (tick(1.45e9, 5e7, Unit::Bytes), tick(1.5e9, 5e7, Unit::Bytes)),
+            ("1.45 GB".into(), "1.50 GB".into())
+        );
+        assert_eq!((tick(4e10, 1e11, Unit::Bytes), tick(0.0, 10.0, Unit::Bytes)), ("40 GB".into(), "0 B".into()));
+        assert_eq!(tick(12.5, 100.0, Unit::Percent), "12.5 %");
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn one(report: &Performance, measure: &Measure, zone: Tz) -> Markup {
             @if !measure.shares.is_empty() { (shares(measure)) }
             @if let Some(summary) = &measure.summary {
                 div class="charts" {
-                    (lines::lines("Day by day", "median, and from the 5th to the 95th percentile", &days(measure), measure.unit))
+                    (lines::lines("Day by day", "median, and the 5th to the 95th percentile; dashed: where good ends", &days(measure), measure.unit))
                     (lines::hours("Hour by hour", "median of each hour of the day; business hours in colour", &measure.hours, report.seasons.hours, measure.unit))
                 }
                 dl class="facts" {
