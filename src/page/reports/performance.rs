@@ -24,7 +24,7 @@ pub(super) fn body(report: &Performance, zone: Tz) -> Markup {
             h2 { "Every measure" }
             table class="list" {
                 thead { tr {
-                    @for heading in ["Measure", "Verdict", "Median", "95 % better than", "Worst hour", "Since the month before", "Measured"] {
+                    @for heading in ["Measure", "Verdict", "Median", "95 % better than", "Worst hour", "Change", "Measured"] {
                         th scope="col" { (heading) }
                     }
                 } }
@@ -52,12 +52,12 @@ fn row(measure: &Measure, zone: Tz) -> Markup {
     let bad = measure.summary.map(|s| if measure.greater_is_worse { s.p95 } else { s.p5 });
     html! {
         tr {
-            td data-label="Measure" { a href={ "#" (anchor(&measure.name)) } { (title(&measure.name)) } }
+            td data-label="Measure" class="number" { a href={ "#" (anchor(&measure.name)) } { (title(&measure.name)) } }
             td data-label="Verdict" { (chip(measure.finding.band)) }
             td data-label="Median" class="number" { @if let Some(s) = &measure.summary { (show(s.p50)) } }
             td data-label="95 % better" class="number" { @if let Some(bad) = bad { (show(bad)) } }
-            td data-label="Worst hour" class="number" {
-                @if let Some(worst) = measure.worst.first() { (show(worst.mean)) " " span class="muted small" { (time(worst.start, zone)) } }
+            td data-label="Worst hour" {
+                @if let Some(worst) = measure.worst.first() { span { (show(worst.mean)) " " span class="muted small" { (time(worst.start, zone)) } } }
             }
             td data-label="Change" class="number" { @if let Some(change) = change(measure) { (change) } }
             td data-label="Measured" class="number" { (format!("{:.0} %", measure.coverage * 100.0)) }
