@@ -18,7 +18,9 @@ fn a_missed_backup_a_damaged_one_and_a_missing_copy_are_critical() {
     look(&project).code(1).is("series daily", "critical", "has no set at all");
 
     // A set for the slot of three days ago, and none since: those of yesterday and today are missing.
-    let day = |ago: i64| (maint::adapters::clock::now() - chrono::TimeDelta::days(ago)).format("%Y-%m-%dT00:00:00Z").to_string();
+    let day = |ago: i64| {
+        (maint::adapters::clock::now() - chrono::TimeDelta::days(ago)).format("%Y-%m-%dT00:00:00Z").to_string()
+    };
     project.maint(&["run", "nightly", "--slot", &day(3)]).code(0);
     let found = look(&project);
     found.code(1).is("series daily", "critical", "no set for the slot");

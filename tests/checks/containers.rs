@@ -137,7 +137,9 @@ fn engine_of(dir: &std::path::Path, api: &'static str, oldest: (u32, u32), gaps:
          \"Config\":{{\"Image\":\"hub\",\"Labels\":{labels}}},\"HostConfig\":{{\"Memory\":1000000000}}}}"
     );
     // 200 ms of processor time in a second of two cores; 300 MB, 100 MB of them files that can be dropped.
-    let cpu = |used: u64, system: u64| format!("{{\"cpu_usage\":{{\"total_usage\":{used}}},\"system_cpu_usage\":{system},\"online_cpus\":2}}");
+    let cpu = |used: u64, system: u64| {
+        format!("{{\"cpu_usage\":{{\"total_usage\":{used}}},\"system_cpu_usage\":{system},\"online_cpus\":2}}")
+    };
     let stats = if gaps {
         "{\"cpu_stats\":{\"cpu_usage\":{\"total_usage\":0}},\"precpu_stats\":{\"cpu_usage\":{\"total_usage\":0}},\"memory_stats\":{}}".to_owned()
     } else {
@@ -179,12 +181,18 @@ fn an_older_and_a_newer_engine_are_understood() {
             &project,
             &[
                 "containers = { at_least = 1, project = \"web\" }",
-                &format!("resources = {{ project = \"web\", cpu = {bands}, memory = {{ good = \"<300MB\", critical = \">500MB\" }} }}"),
+                &format!(
+                    "resources = {{ project = \"web\", cpu = {bands}, memory = {{ good = \"<300MB\", critical = \">500MB\" }} }}"
+                ),
             ],
         );
         let found = look(&project);
         // As docker stats shows them: (1.2 - 1.0) / (12 - 10) of two cores, and 300 MB less what can be dropped.
-        found.code(0).is("web-hub-1, cpu", "good", "20 %").is("web-hub-1, memory", "good", "200.0 MB, 20 % of its limit");
+        found.code(0).is("web-hub-1, cpu", "good", "20 %").is(
+            "web-hub-1, memory",
+            "good",
+            "200.0 MB, 20 % of its limit",
+        );
         found.is("web-hub-1", "good", "running and healthy");
     }
 }
@@ -195,5 +203,9 @@ fn stats_with_gaps_are_unknown() {
     let host = engine_of(dir.path(), "1.41", (1, 12), true);
     let project = Project::new(&format!("[docker]\nhost = \"{host}\"\n"));
     job(&project, &["resources = { project = \"web\" }"]);
-    look(&project).code(4).is("web-hub-1, cpu", "unknown", "no numbers").is("web-hub-1, memory", "unknown", "no numbers");
+    look(&project).code(4).is("web-hub-1, cpu", "unknown", "no numbers").is(
+        "web-hub-1, memory",
+        "unknown",
+        "no numbers",
+    );
 }

@@ -13,7 +13,8 @@ use crate::{
     server::{Responder, silent},
 };
 
-const METRICS: &str = "leanvibe_task_assignment_duration_ms 0.04\nleanvibe_messages_total 100\nleanvibe_errors_total 1\n";
+const METRICS: &str =
+    "leanvibe_task_assignment_duration_ms 0.04\nleanvibe_messages_total 100\nleanvibe_errors_total 1\n";
 
 #[test]
 fn the_whole_morning_check_takes_three_seconds_and_reads_like_a_checklist() {
@@ -46,7 +47,8 @@ fn the_whole_morning_check_takes_three_seconds_and_reads_like_a_checklist() {
         )
     };
     // The shipped job, but for certificates, which have tests of their own.
-    let shipped = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/jobs/morning-health-check.toml")).unwrap();
+    let shipped =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/jobs/morning-health-check.toml")).unwrap();
     let job = shipped.split("[[step]]\nid = \"certificates\"").next().unwrap().to_owned();
     let project = Project::new(&sections(""));
     project.write("jobs/look.toml", &job);
