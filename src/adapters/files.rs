@@ -79,6 +79,14 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
     at("creating the directory", path, DirBuilder::new().recursive(true).mode(0o700).create(path))
 }
 
+/// Creates a directory that everybody may read, with its parents; those that are there stay as they are.
+///
+/// # Errors
+/// When one of them cannot be created.
+pub fn create_public_dir(path: &Path) -> Result<(), FileError> {
+    at("creating the directory", path, DirBuilder::new().recursive(true).mode(0o755).create(path))
+}
+
 /// Sets the permission bits of a directory that others must pass or use.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use super::systemd::SystemdSection;
 use super::{
     compose::ComposeSection,
     daemon::DaemonSection,
@@ -64,6 +65,8 @@ pub struct HostFile {
     pub store: BTreeMap<String, StoreSection>,
     /// Who signs sets and records, and who is believed.
     pub sign: Option<SignSection>,
+    /// How the units name things.
+    pub systemd: Option<SystemdSection>,
     /// Prometheus servers, by name.
     #[serde(default)]
     pub prometheus: BTreeMap<String, PrometheusSection>,

@@ -3,6 +3,8 @@
 pub mod anomaly;
 pub mod audit;
 pub mod bands;
+pub mod bloat;
+pub mod calendar;
 pub mod chain;
 pub mod compose;
 pub mod contents;
@@ -39,6 +41,7 @@ pub mod slots;
 pub mod span;
 pub mod stack;
 pub mod store;
+pub mod systemd;
 pub mod targets;
 pub mod units;
 pub mod vulnerability;

@@ -14,6 +14,7 @@ use super::{
     notify::Notify,
     secret::SecretSource,
     store::Stores,
+    systemd::SystemdSettings,
     targets::Targets,
 };
 
@@ -46,6 +47,8 @@ pub struct Stack {
     pub sign: SignSettings,
     /// What an audit goes by.
     pub audit: AuditSettings,
+    /// How the units name things.
+    pub systemd: SystemdSettings,
     /// What checks look at.
     pub targets: Targets,
     /// How the daemon behaves.

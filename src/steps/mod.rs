@@ -7,6 +7,8 @@ pub mod capture;
 pub mod checks;
 pub mod context;
 mod error;
+pub mod maintenance;
+mod parameters;
 
 pub use context::{StepContext, StepReport};
 pub use error::StepError;
@@ -63,7 +65,7 @@ macro_rules! step_kinds {
         /// One step's kind and parameters.
         #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
         pub enum Step {
-            $(#[serde(rename = $name)] $variant($kind),)+
+            $(#[serde(rename = $name)] $variant(Box<$kind>),)+
         }
 
         impl Step {
@@ -140,4 +142,9 @@ step_kinds! {
     "utilisation" Utilisation => checks::utilisation::Utilisation,
     "image_scan" ImageScan => checks::image_scan::ImageScan,
     "cert_renew" CertRenew => checks::cert_renew::CertRenew,
+    "vacuum" Vacuum => maintenance::vacuum::Vacuum,
+    "reindex" Reindex => maintenance::reindex::Reindex,
+    "analyze" Analyze => maintenance::analyze::Analyze,
+    "bloat" Bloat => maintenance::bloat::BloatReport,
+    "log_rotate" LogRotate => maintenance::log_rotate::LogRotate,
 }

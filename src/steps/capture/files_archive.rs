@@ -235,6 +235,7 @@ mod tests {
             stores: std::collections::BTreeMap::new(),
             notify: Default::default(),
             audit: crate::model::stack::AuditSettings::default(),
+            systemd: crate::model::systemd::SystemdSettings::default(),
             daemon: Default::default(),
             sign: Default::default(),
             targets: Default::default(),
