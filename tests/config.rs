@@ -14,7 +14,11 @@ const SERVER: &str = "[postgres.production]\nsocket = \"/run/pg\"\nuser = \"u\"\
 /// What `maint check` says, with the project's directory taken out.
 fn check(project: &Project) -> (i32, String) {
     let Ended { code, stdout, stderr } = project.maint(&["check"]);
-    (code, (stderr + &stdout).replace(&project.path().display().to_string(), "DIR"))
+    // Lists of step kinds grow with every kind; that they are shown is enough.
+    let kinds = maint::steps::Step::NAMES;
+    let quoted: Vec<_> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
+    let said = (stderr + &stdout).replace(&project.path().display().to_string(), "DIR");
+    (code, said.replace(&quoted.join(", "), "KINDS").replace(&kinds.join(", "), "KINDS"))
 }
 
 #[test]

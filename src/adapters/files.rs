@@ -227,6 +227,21 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     atomic.finish().map(drop)
 }
 
+/// As [`write_alone`], for a file that others may read: 0644 before it has its name.
+///
+/// # Errors
+/// When it cannot be written; an existing file is then as it was.
+pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    remove_file(&path.with_file_name(format!(".{name}.tmp")))?;
+    let atomic = AtomicFile::create(dir, &name)?;
+    let shown = fs::Permissions::from_mode(0o644);
+    at("opening to others", path, atomic.file().set_permissions(shown))?;
+    at("writing", path, atomic.file().write_all(bytes))?;
+    atomic.finish().map(drop)
+}
+
 /// As [`write_atomic`], for a path that nobody else writes now, e.g. below a lock: what a killed writer left in the way goes.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ mod failure;
 mod generate;
 mod guard;
 mod jobs;
+mod metrics;
 mod output;
 mod plan;
 mod prune;
@@ -80,6 +81,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Recover(recover::Recover),
     Serve(serve::Serve),
+    Metrics(metrics::Metrics),
     Runs(runs::Runs),
     Backups(backups::Backups),
     Prune(prune::Prune),
@@ -143,6 +145,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Doctor(command) => command.run(&global),
         Command::Recover(command) => command.run(&global),
         Command::Serve(command) => command.run(&global),
+        Command::Metrics(command) => command.run(&global),
         Command::Runs(command) => command.run(&global),
         Command::Backups(command) => command.run(&global),
         Command::Prune(command) => command.run(&global),

@@ -9,7 +9,7 @@ use super::{
     coverage, daemon,
     diagnostic::Mistake,
     document::{Document, nearest, place},
-    secrets,
+    monitoring, secrets,
     shape::{DrillSection, HostFile, PostgresSection, SignSection},
     stores, systemd,
 };
@@ -41,6 +41,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
     }
     let state_dir = under(raw.state_dir, "/var/lib/maint");
     let drill = drill(document, &root, &state_dir, raw.drill.unwrap_or_default(), &postgres, mistakes);
+    let (metrics, web) = monitoring::resolve(document, &root, raw.metrics.unwrap_or_default(), raw.web, mistakes);
     let stores = stores::resolve(document, &root, raw.store, mistakes);
     Stack {
         name: raw.stack,
@@ -56,6 +57,8 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         audit: coverage::resolve(document, raw.audit.unwrap_or_default(), raw.coverage.unwrap_or_default(), mistakes),
         systemd: systemd::resolve(document, &root, raw.systemd.unwrap_or_default(), mistakes),
         sign: raw.sign.map(|section| sign(document, &root, section, mistakes)).unwrap_or_default(),
+        metrics,
+        web,
         daemon: daemon::resolve(document, raw.daemon.unwrap_or_default(), mistakes),
     }
 }

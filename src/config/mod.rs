@@ -15,6 +15,7 @@ mod jobs;
 mod keep;
 mod later;
 mod load;
+pub mod monitoring;
 mod secrets;
 pub mod shape;
 mod stores;

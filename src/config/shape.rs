@@ -9,6 +9,7 @@ pub use super::systemd::SystemdSection;
 use super::{
     daemon::DaemonSection,
     job::{IfUnverifiable, Mode, Overlap},
+    monitoring::{MetricsSection, WebSection},
 };
 use crate::{
     model::{
@@ -77,6 +78,10 @@ pub struct HostFile {
     pub systemd: Option<SystemdSection>,
     /// How `maint serve` behaves.
     pub daemon: Option<DaemonSection>,
+    /// What Prometheus is told.
+    pub metrics: Option<MetricsSection>,
+    /// The status page of `maint serve`.
+    pub web: Option<WebSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.

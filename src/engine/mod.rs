@@ -6,6 +6,7 @@
 
 pub mod daemon;
 pub mod due;
+pub mod metrics;
 pub mod plan;
 pub mod prune;
 pub mod recover;

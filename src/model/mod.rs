@@ -17,6 +17,8 @@ pub mod finding;
 pub mod ids;
 pub mod inventory;
 pub mod manifest;
+pub mod metrics;
+pub mod monitoring;
 pub mod outcome;
 pub mod parts;
 pub mod period;

@@ -7,7 +7,12 @@ use std::{
 };
 
 use super::{
-    coverage::Exclusion, daemon::DaemonSettings, secret::SecretSource, store::Stores, systemd::SystemdSettings,
+    coverage::Exclusion,
+    daemon::DaemonSettings,
+    monitoring::{MetricsSettings, WebSettings},
+    secret::SecretSource,
+    store::Stores,
+    systemd::SystemdSettings,
 };
 
 /// The host's stack, named once in `maint.toml`.
@@ -41,6 +46,10 @@ pub struct Stack {
     pub systemd: SystemdSettings,
     /// How the daemon behaves.
     pub daemon: DaemonSettings,
+    /// What Prometheus is told.
+    pub metrics: MetricsSettings,
+    /// The status page of the daemon; `None`: there is none.
+    pub web: Option<WebSettings>,
 }
 
 /// Who signs sets and records, and who is believed.

@@ -32,6 +32,8 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         audit: maint::model::stack::AuditSettings::default(),
         systemd: maint::model::systemd::SystemdSettings::default(),
         daemon: Default::default(),
+        metrics: Default::default(),
+        web: None,
         stores: BTreeMap::new(),
         sign: Default::default(),
     };

@@ -195,6 +195,8 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         audit: maint::model::stack::AuditSettings::default(),
         systemd: maint::model::systemd::SystemdSettings::default(),
         daemon: Default::default(),
+        metrics: Default::default(),
+        web: None,
         sign: Default::default(),
     })
 }

@@ -2,6 +2,7 @@
 //! is the truth about what was tried.
 
 mod findings;
+mod metrics;
 mod rows;
 mod scans;
 mod slots;
@@ -30,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("001-runs.sql"),
     include_str!("002-findings.sql"),
     include_str!("003-slots.sql"),
+    include_str!("005-metrics.sql"),
     include_str!("007-scans.sql"),
 ];
 /// Another maint may be writing just now.
@@ -104,8 +106,8 @@ pub struct EndOfRun<'a> {
     pub outcome: &'a Outcome,
     /// The next thing to type or look at.
     pub hint: Option<&'a str>,
-    /// The set that it published, and the level to which that was verified.
-    pub set: Option<(&'a Path, String)>,
+    /// The set that it published, the level to which that was verified, and its bytes.
+    pub set: Option<(&'a Path, String, u64)>,
 }
 
 impl Ledger {
@@ -241,9 +243,11 @@ impl Ledger {
         let sql = self.sql("recording the end of a run");
         // Whoever is told that it ended well must not find it interrupted after a loss of power, and done again.
         self.db.pragma_update(None, "synchronous", "full").map_err(&sql)?;
-        let (set, level) = end.set.as_ref().map(|(p, l)| (p.to_string_lossy(), l.as_str())).unzip();
+        let (set, level) = end.set.as_ref().map(|(p, l, _)| (p.to_string_lossy(), l.as_str())).unzip();
+        let bytes = end.set.as_ref().map(|(_, _, bytes)| i64::try_from(*bytes).unwrap_or(i64::MAX));
         let written = self.db.execute(
-            "UPDATE run SET ended = ?, outcome = ?, reason = ?, hint = ?, set_path = ?, set_level = ? WHERE id = ?",
+            "UPDATE run SET ended = ?, outcome = ?, reason = ?, hint = ?, set_path = ?, set_level = ?, \
+             set_bytes = ? WHERE id = ?",
             params![
                 ended.to_rfc3339(),
                 end.outcome.word(),
@@ -251,6 +255,7 @@ impl Ledger {
                 end.hint,
                 set,
                 level,
+                bytes,
                 run.to_string()
             ],
         );

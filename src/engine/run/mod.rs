@@ -349,7 +349,7 @@ impl Run<'_> {
             None => (outcome, None, None),
         };
         let ended = clock::now();
-        let published = set.as_ref().map(|s| (s.path.as_path(), s.manifest.verification.level.to_string()));
+        let published = set.as_ref().map(|s| (s.path.as_path(), s.manifest.verification.level.to_string(), s.bytes));
         let end = EndOfRun { outcome: &outcome, hint: hint.as_deref(), set: published };
         let recorded = match self.ledger.lock() {
             Ok(ledger) => ledger.end(self.id, ended, &end),

@@ -235,6 +235,8 @@ mod tests {
             audit: crate::model::stack::AuditSettings::default(),
             systemd: crate::model::systemd::SystemdSettings::default(),
             daemon: Default::default(),
+            metrics: Default::default(),
+            web: None,
             sign: Default::default(),
         }
     }
