@@ -24,6 +24,10 @@ mod project;
 mod put_child;
 #[path = "soak/schedules.rs"]
 mod schedules;
+#[path = "soak/serve.rs"]
+mod serve;
+#[path = "support/slots.rs"]
+mod slots;
 #[path = "soak/uploads.rs"]
 mod uploads;
 use docker::Engine;

@@ -6,6 +6,7 @@ use crate::{
         archive::ArchiveError, dump::DumpError, globals::GlobalsError, quiesce::QuiesceError, volume::VolumeError,
     },
     model::failure::{Class, Diagnose},
+    upkeep::UpkeepError,
 };
 
 /// Why a step failed.
@@ -29,6 +30,8 @@ pub enum StepError {
     Scan(#[from] ScanError),
     #[error("the Docker engine could not be asked")]
     Unasked(#[source] DockerError),
+    #[error(transparent)]
+    Upkeep(#[from] UpkeepError),
 }
 
 impl StepError {
@@ -48,6 +51,7 @@ impl StepError {
             Self::Process(e) => e,
             Self::Scan(e) => e,
             Self::Unasked(e) => e,
+            Self::Upkeep(e) => e,
         }
     }
 }

@@ -6,12 +6,14 @@
 pub mod catalogue;
 mod endpoint;
 mod error;
+pub mod health;
 pub mod inventory;
 mod session;
 pub mod throwaway;
 mod tls;
 pub mod tools;
+pub mod upkeep;
 
 pub use endpoint::Endpoint;
 pub use error::PostgresError;
-pub use session::{ServerState, Session};
+pub use session::{Notice, ServerState, Session};

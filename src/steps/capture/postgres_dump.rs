@@ -295,14 +295,19 @@ mod tests {
             state_dir: "/".into(),
             postgres: BTreeMap::new(),
             docker: crate::model::stack::Docker { host: String::new() },
+            compose: None,
             drill: crate::model::stack::DrillSettings::below("/".as_ref()),
             stores: std::collections::BTreeMap::new(),
+            notify: Default::default(),
             audit: crate::model::stack::AuditSettings::default(),
             systemd: crate::model::systemd::SystemdSettings::default(),
             daemon: Default::default(),
             metrics: Default::default(),
             web: None,
             sign: Default::default(),
+            targets: Default::default(),
+            metrics: Default::default(),
+            web: Default::default(),
         }
     }
 
