@@ -1,5 +1,6 @@
 //! One file per command. The only room that prints or exits.
 
+mod ack;
 mod audit;
 mod backups;
 mod check;
@@ -12,6 +13,7 @@ mod generate;
 mod guard;
 mod jobs;
 mod metrics;
+mod notify;
 mod output;
 mod plan;
 mod prune;
@@ -87,6 +89,8 @@ enum Command {
     Upload(upload::Upload),
     Restore(Box<restore::Restore>),
     Audit(audit::Audit),
+    Notify(notify::Notify),
+    Ack(ack::Ack),
     Generate(generate::Generate),
     #[command(hide = true, name = "__guard")]
     Guard(guard::Guard),
@@ -150,6 +154,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Upload(command) => command.run(&global),
         Command::Restore(command) => command.run(&global),
         Command::Audit(command) => command.run(&global),
+        Command::Notify(command) => command.run(&global),
+        Command::Ack(command) => command.run(&global),
         Command::Generate(command) => command.run(&global),
         Command::Guard(command) => command.run(),
     }

@@ -91,6 +91,11 @@ impl Document {
         value
     }
 
+    /// Reads the file as a `T` without what is wrong in it, as far as that goes.
+    pub(super) fn read_the_rest<T: DeserializeOwned>(&self) -> Option<T> {
+        self.read_into(&mut Vec::new())
+    }
+
     fn read_into<T: DeserializeOwned>(&self, mistakes: &mut Vec<Mistake>) -> Option<T> {
         let (_, errors) = DeTable::parse_recoverable(&self.text);
         if !errors.is_empty() {

@@ -9,7 +9,7 @@ use super::{
     coverage, daemon,
     diagnostic::Mistake,
     document::{Document, nearest, place},
-    monitoring, secrets,
+    monitoring, notify, secrets,
     shape::{DrillSection, HostFile, PostgresSection, SignSection},
     stores,
 };
@@ -43,6 +43,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
     let drill = drill(document, &root, &state_dir, raw.drill.unwrap_or_default(), &postgres, mistakes);
     let (metrics, web) = monitoring::resolve(document, &root, raw.metrics.unwrap_or_default(), raw.web, mistakes);
     let stores = stores::resolve(document, &root, raw.store, mistakes);
+    let notify = notify::resolve(document, &root, raw.notify, raw.escalation.unwrap_or_default(), mistakes);
     Stack {
         name: raw.stack,
         timezone,
@@ -54,6 +55,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         docker: Docker { host: docker_host },
         drill,
         stores,
+        notify,
         audit: coverage::resolve(document, raw.audit.unwrap_or_default(), raw.coverage.unwrap_or_default(), mistakes),
         sign: raw.sign.map(|section| sign(document, &root, section, mistakes)).unwrap_or_default(),
         metrics,

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{ConfigError, Job, Mistake, document::Document, host, jobs, trust};
+use super::{ConfigError, Job, Mistake, document::Document, host, jobs, notify, trust};
 use crate::{
     adapters::files,
     model::{
@@ -70,13 +70,18 @@ pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     mistakes.extend(trust::check(&stack.jobs_dir));
     let jobs = read_jobs(&stack, &mut mistakes);
     jobs::check_series(&jobs, &stack.jobs_dir, &mut mistakes);
+    // A job that is wrong itself would be missed here.
+    if !mistakes.iter().any(|m| !m.warning) {
+        notify::check_jobs(&document, &stack.notify, &jobs.keys().collect(), &mut mistakes);
+    }
     let passwords = stack.postgres.values().filter_map(|server| Some((server.password.as_ref()?, "password")));
     let keys = stack.stores.values().filter_map(|store| match &store.place {
         Place::S3(bucket) => bucket.keys.as_ref().map(|keys| (&keys.secret_key, "key")),
         Place::Local { .. } => None,
     });
     let signs = stack.sign.key.iter().map(|key| (key, "key"));
-    for (secret, what) in passwords.chain(keys).chain(signs) {
+    let told = stack.notify.channels.values().flat_map(|channel| channel.kind.secrets());
+    for (secret, what) in passwords.chain(keys).chain(signs).chain(told) {
         if let SecretSource::File(file) = secret {
             mistakes.extend(trust::check_secret(file, what));
         }
@@ -89,6 +94,25 @@ pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
         return Err(ConfigError { mistakes });
     }
     Ok(Config { path, stack: Arc::new(stack), jobs, warnings: mistakes })
+}
+
+/// Loads what is right of a configuration: for telling somebody that it is wrong, for nothing else. Mistakes stand in the
+/// warnings.
+///
+/// # Errors
+/// When nothing can be made of it, or others may have written it.
+pub fn load_to_tell(explicit: Option<&Path>) -> Result<Config, ConfigError> {
+    let wrong = match load(explicit) {
+        Ok(config) => return Ok(config),
+        Err(wrong) => wrong,
+    };
+    let path = find(explicit)?;
+    let trusted = trust::check(&path).is_empty();
+    let document = read(&path)?;
+    let Some(raw) = document.read_the_rest().filter(|_| trusted) else { return Err(wrong) };
+    let stack = host::resolve(&document, &path, raw, &mut Vec::new());
+    let jobs = read_jobs(&stack, &mut Vec::new());
+    Ok(Config { path, stack: Arc::new(stack), jobs, warnings: wrong.mistakes })
 }
 
 /// Loads the same, where there is one at all: some commands work on a host that has none.

@@ -15,6 +15,7 @@ mod keep;
 mod later;
 mod load;
 pub mod monitoring;
+pub mod notify;
 mod secrets;
 pub mod shape;
 mod stores;
@@ -22,4 +23,4 @@ mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};
 pub use job::{BackupPolicy, IfUnverifiable, Job, JobStep, Mode, Overlap};
-pub use load::{Config, load, load_if_any};
+pub use load::{Config, load, load_if_any, load_to_tell};

@@ -9,6 +9,7 @@ use super::{
     daemon::DaemonSection,
     job::{IfUnverifiable, Mode, Overlap},
     monitoring::{MetricsSection, WebSection},
+    notify::{EscalationSection, NotifySection},
 };
 use crate::{
     model::{
@@ -79,6 +80,11 @@ pub struct HostFile {
     pub metrics: Option<MetricsSection>,
     /// The status page of `maint serve`.
     pub web: Option<WebSection>,
+    /// Who is told what goes wrong, by name.
+    #[serde(default)]
+    pub notify: BTreeMap<String, NotifySection>,
+    /// What becomes of a failure that nobody acknowledges.
+    pub escalation: Option<EscalationSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    plan::Choice,
+    after,
     recover::{self, RecoverError},
     run::{self, Order, RunError, RunReport, job_lock_name},
 };
@@ -131,7 +131,7 @@ pub enum Tried {
     Overlapped(Missed),
 }
 
-/// Runs a job for a slot. What keeps it from beginning is recorded, so that the slot is accounted for.
+/// Runs a job for a slot, as `order` says. What keeps it from beginning is recorded, so that the slot is accounted for.
 ///
 /// # Errors
 /// As [`run::run`].
@@ -139,12 +139,11 @@ pub async fn run_slot(
     config: &Config,
     job: &Job,
     slot: DateTime<Utc>,
-    trigger: Trigger,
+    order: &Order,
     sink: &EventSink,
     cancel: &CancellationToken,
 ) -> Result<Tried, RunError> {
-    let order = Order { choice: Choice { slot: Some(slot), ..Choice::default() }, trigger };
-    let error = match run::run(config, job, &order, sink, cancel).await {
+    let error = match run::run(config, job, order, sink, cancel).await {
         Ok(report) => return Ok(Tried::Ended(Box::new(report))),
         Err(error) => error,
     };
@@ -197,8 +196,12 @@ pub async fn run_due(
     let found = look(&ledger, stack, job, &Moment::of_timer(job)).map_err(|e| RunError::Recover(Box::new(e)))?;
     timely.notes.extend(found.dead.iter().map(|run| dead(run)));
     timely.missed = found.due.missed;
-    let Some(slot) = found.due.run else { return Ok(timely) };
-    let tried = run_slot(config, job, slot, Trigger::Timer, sink, cancel).await?;
+    let Some(slot) = found.due.run else {
+        // No run follows that would tell of what was missed or had died.
+        after::look(config, sink).await;
+        return Ok(timely);
+    };
+    let tried = run_slot(config, job, slot, &Order::of_slot(slot, Trigger::Timer), sink, cancel).await?;
     if let (Tried::Ended(report), Overlap::Skip) = (&tried, job.overlap)
         && report.began
         && !cancel.is_cancelled()

@@ -18,6 +18,8 @@ pub mod inventory;
 pub mod manifest;
 pub mod metrics;
 pub mod monitoring;
+pub mod notification;
+pub mod notify;
 pub mod outcome;
 pub mod parts;
 pub mod period;

@@ -10,6 +10,7 @@ use super::{
     coverage::Exclusion,
     daemon::DaemonSettings,
     monitoring::{MetricsSettings, WebSettings},
+    notify::Notify,
     secret::SecretSource,
     store::Stores,
 };
@@ -47,6 +48,8 @@ pub struct Stack {
     pub metrics: MetricsSettings,
     /// The status page of the daemon; `None`: there is none.
     pub web: Option<WebSettings>,
+    /// Who is told what goes wrong.
+    pub notify: Notify,
 }
 
 /// Who signs sets and records, and who is believed.

@@ -29,6 +29,7 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         postgres: BTreeMap::new(),
         docker: Docker { host: "unix:///nowhere".into() },
         drill: DrillSettings::below(&root.join("state")),
+        notify: Default::default(),
         audit: maint::model::stack::AuditSettings::default(),
         daemon: Default::default(),
         metrics: Default::default(),

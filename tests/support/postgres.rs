@@ -192,6 +192,7 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         docker: docker(),
         drill: DrillSettings::below(&root.join("state")),
         stores: std::collections::BTreeMap::new(),
+        notify: Default::default(),
         audit: maint::model::stack::AuditSettings::default(),
         daemon: Default::default(),
         metrics: Default::default(),

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     config::daemon::DaemonSection,
+    config::notify::{EscalationSection, NotifySection},
     config::shape::{
         AuditSection, BackupSection, CoverageSection, DockerSection, DrillSection, ExclusionSection, HostFile, JobFile,
         KeepSection, PostgresSection, SignSection, StepSection, StoreSection,
@@ -29,7 +30,7 @@ pub(super) fn render() -> String {
         &mut text,
         "## maint.toml",
         &schema_for!(HostFile),
-        &["postgres", "docker", "drill", "store", "sign", "audit", "coverage", "daemon"],
+        &["postgres", "docker", "drill", "store", "sign", "audit", "coverage", "daemon", "notify", "escalation"],
     );
     section(&mut text, "### [postgres.NAME]", &schema_for!(PostgresSection), &[]);
     section(&mut text, "### [docker]", &schema_for!(DockerSection), &[]);
@@ -40,6 +41,8 @@ pub(super) fn render() -> String {
     section(&mut text, "### [coverage]", &schema_for!(CoverageSection), &["exclude"]);
     section(&mut text, "### [[coverage.exclude]]", &schema_for!(ExclusionSection), &[]);
     section(&mut text, "### [daemon]", &schema_for!(DaemonSection), &[]);
+    section(&mut text, "### [notify.NAME]", &schema_for!(NotifySection), &[]);
+    section(&mut text, "### [escalation]", &schema_for!(EscalationSection), &[]);
     section(&mut text, "## jobs/NAME.toml", &schema_for!(JobFile), &["backup", "step"]);
     section(&mut text, "### [backup]", &schema_for!(BackupSection), &[]);
     section(&mut text, "### keep", &schema_for!(KeepSection), &[]);

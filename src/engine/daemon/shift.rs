@@ -14,6 +14,7 @@ use super::{
     DaemonError,
     board::{Board, Offered, Start},
     said::{self, Said, Voice},
+    teller::Teller,
 };
 use crate::{
     adapters::{
@@ -25,7 +26,7 @@ use crate::{
     engine::{
         due::{self, Moment, Tried},
         recover::{self, RecoverError},
-        run::{self, RunError},
+        run::{self, Order, Place, RunError},
     },
     model::{
         due::{Missed, Why, instant, offset},
@@ -67,6 +68,7 @@ pub(super) struct Shift {
     status: String,
     /// When it was last looked for runs that died.
     round: std::time::Instant,
+    teller: Teller,
 }
 
 impl Shift {
@@ -85,6 +87,7 @@ impl Shift {
             clocks: (clock::now(), clock::monotonic()),
             status: String::new(),
             round: clock::monotonic(),
+            teller: Teller::default(),
         };
         this.watch();
         let config = this.config.path.clone();
@@ -125,10 +128,12 @@ impl Shift {
         for name in due {
             self.look(&name, now);
         }
-        while let Some(start) = self.board.next(self.config.stack.daemon.max_running, clock::monotonic()) {
-            self.start(start);
-        }
+        let most = self.config.stack.daemon.max_running;
+        let starts: Vec<Start> = std::iter::from_fn(|| self.board.next(most, clock::monotonic())).collect();
+        let places = run::places(starts.len());
+        starts.into_iter().zip(places).for_each(|(start, place)| self.start(start, place));
         self.tell_status();
+        self.teller.tick(&self.config, &self.voice);
     }
 
     /// After a sleep or a step of the clock nothing that was computed before is believed.
@@ -207,11 +212,12 @@ impl Shift {
         self.say(Said::Missed { job: job.name.clone(), missed });
     }
 
-    fn start(&mut self, Start { job, slot }: Start) {
+    fn start(&mut self, Start { job, slot }: Start, place: Place) {
         let (config, cancel) = (self.config.clone(), self.cancel.clone());
         let sink = said::sink(&self.voice, &job.name, slot);
         let name = job.name.clone();
-        let run = async move { due::run_slot(&config, &job, slot, Trigger::Daemon, &sink, &cancel).await };
+        let order = Order::of_slot(slot, Trigger::Daemon).together(place);
+        let run = async move { due::run_slot(&config, &job, slot, &order, &sink, &cancel).await };
         let task = self.runs.spawn(run);
         self.of_task.insert(task.id(), (name, slot));
     }
@@ -296,6 +302,11 @@ impl Shift {
     /// Whether nothing runs.
     pub(super) fn is_idle(&self) -> bool {
         self.runs.is_empty()
+    }
+
+    /// Lets what is being told arrive.
+    pub(super) async fn told(&mut self) {
+        self.teller.settle().await;
     }
 
     /// The end; gives how many runs were cancelled. What does not stop is left to the next start.

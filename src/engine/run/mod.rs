@@ -5,12 +5,16 @@ mod checklist;
 mod error;
 mod journal;
 mod locks;
+mod order;
 mod prune;
 mod tail;
+mod together;
 mod upload;
 
 pub use error::RunError;
 pub(super) use locks::{RECOVERY, job_lock, job_lock_name};
+pub use order::{Order, RunReport};
+pub(super) use together::{Place, places};
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use locks::Taken;
 
-use super::plan::{Choice, Plan};
+use super::{after, notify::Beats, plan::Plan};
 use crate::{
     adapters::{
         clock,
@@ -51,39 +55,6 @@ use crate::{
         units::Elapsed,
     },
 };
-
-/// What a run is to do, and who asks for it.
-#[derive(Debug, Clone)]
-pub struct Order {
-    /// What the caller asks for beyond the job.
-    pub choice: Choice,
-    /// What started it.
-    pub trigger: Trigger,
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub struct RunReport {
-    /// Its id.
-    pub id: RunId,
-    /// Its outcome: its worst step's.
-    pub outcome: Outcome,
-    /// What kind of failure it was.
-    pub class: Option<Class>,
-    /// The set that it published.
-    pub set: Option<Published>,
-    /// Where its logs are.
-    pub log_dir: PathBuf,
-    /// Whether it began: a slot that is done, or being done, needs no run.
-    pub began: bool,
-}
-
-impl RunReport {
-    /// A slot that needs no run.
-    fn skipped(id: RunId, why: String, log_dir: PathBuf) -> Self {
-        Self { id, outcome: Outcome::Skipped(why), class: None, set: None, log_dir, began: false }
-    }
-}
 
 /// What went wrong in a step or stage.
 #[derive(Debug, Clone)]
@@ -144,6 +115,21 @@ pub async fn run(
     sink: &EventSink,
     cancel: &CancellationToken,
 ) -> Result<RunReport, RunError> {
+    let beats = Beats::default();
+    let ended = locked_and_carried_out(config, job, order, sink, cancel, &beats).await;
+    after::after(config, job, order, &ended, &beats, sink).await;
+    ended
+}
+
+/// The run itself, without what follows it.
+async fn locked_and_carried_out(
+    config: &Config,
+    job: &Job,
+    order: &Order,
+    sink: &EventSink,
+    cancel: &CancellationToken,
+    beats: &Beats,
+) -> Result<RunReport, RunError> {
     let started = clock::now();
     let plan = Plan::of(job, &config.stack, &order.choice, started)?;
     let stack = config.stack.clone();
@@ -167,6 +153,11 @@ pub async fn run(
     }
     let trigger = order.trigger;
     let attempt = ledger.begin(&NewRun { id, job: job.name.clone(), trigger, slot: plan.slot, started })?;
+    if after::is_partial(order) {
+        ledger.decided(&id.to_string())?;
+    } else {
+        beats.begin(&stack, job, id);
+    }
     let ledger = Arc::new(std::sync::Mutex::new(ledger));
     let sink = journal::attach(&stack.state_dir, id, ledger.clone(), sink.clone())?;
     let cancel = cancel.clone();
@@ -174,6 +165,7 @@ pub async fn run(
     let run =
         Run { id, plan: &plan, stack, roster, trigger, started, attempt, host_secret, signer, ledger, sink, cancel };
     run.announce(&dead, &back);
+    order.begun().await;
     let (trouble, set, outcome) = run.carry_out().await;
     run.end(trouble, set, outcome, log_dir)
 }
@@ -181,7 +173,7 @@ pub async fn run(
 /// The ledger, in a state directory that can be used.
 pub(super) fn open_ledger(stack: &Stack) -> Result<Ledger, RunError> {
     crate::adapters::files::create_private_dir(&stack.state_dir)
-        .and_then(|()| crate::adapters::files::check_writable(&stack.state_dir))
+        .and_then(|()| crate::adapters::files::may_write(&stack.state_dir))
         .map_err(|source| RunError::StateDir { path: stack.state_dir.clone(), source })?;
     Ok(Ledger::open(&stack.state_dir)?)
 }
@@ -350,7 +342,7 @@ impl Run<'_> {
         };
         let ended = clock::now();
         let published = set.as_ref().map(|s| (s.path.as_path(), s.manifest.verification.level.to_string(), s.bytes));
-        let end = EndOfRun { outcome: &outcome, hint: hint.as_deref(), set: published };
+        let end = EndOfRun { outcome: &outcome, class, hint: hint.as_deref(), set: published };
         let recorded = match self.ledger.lock() {
             Ok(ledger) => ledger.end(self.id, ended, &end),
             Err(_) => Ok(()),

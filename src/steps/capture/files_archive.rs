@@ -232,6 +232,7 @@ mod tests {
             docker: crate::model::stack::Docker { host: "unix:///x".into() },
             drill: crate::model::stack::DrillSettings::below("/".as_ref()),
             stores: std::collections::BTreeMap::new(),
+            notify: Default::default(),
             audit: crate::model::stack::AuditSettings::default(),
             daemon: Default::default(),
             sign: Default::default(),

@@ -297,6 +297,7 @@ mod tests {
             docker: crate::model::stack::Docker { host: String::new() },
             drill: crate::model::stack::DrillSettings::below("/".as_ref()),
             stores: std::collections::BTreeMap::new(),
+            notify: Default::default(),
             audit: crate::model::stack::AuditSettings::default(),
             daemon: Default::default(),
             sign: Default::default(),
