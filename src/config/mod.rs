@@ -4,6 +4,8 @@
 //! [`document`](self) gives every value its place in the text, `shape` is what the files may say, `host` and `jobs`
 //! turn that into what the engine knows, `later` names what a later version will bring.
 
+mod clocks;
+mod compose;
 mod coverage;
 pub mod daemon;
 mod diagnostic;
@@ -19,6 +21,8 @@ pub mod notify;
 mod secrets;
 pub mod shape;
 mod stores;
+mod systemd;
+mod targets;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};

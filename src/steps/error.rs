@@ -6,6 +6,7 @@ use crate::{
         archive::ArchiveError, dump::DumpError, globals::GlobalsError, quiesce::QuiesceError, volume::VolumeError,
     },
     model::failure::{Class, Diagnose},
+    upkeep::{UpkeepError, pull::PullError, rolling::RollError},
 };
 
 /// Why a step failed.
@@ -22,6 +23,10 @@ pub enum StepError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
+    Pull(#[from] PullError),
+    #[error(transparent)]
+    Roll(#[from] RollError),
+    #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Process(#[from] ProcessError),
@@ -29,12 +34,18 @@ pub enum StepError {
     Scan(#[from] ScanError),
     #[error("the Docker engine could not be asked")]
     Unasked(#[source] DockerError),
+    #[error(transparent)]
+    Upkeep(#[from] UpkeepError),
 }
 
 impl StepError {
     /// Whether it tells of harm that somebody has to mend, and so must be heard even where the run was to end anyway.
     pub fn is_harm(&self) -> bool {
-        matches!(self, Self::Volume(VolumeError::Quiesce(QuiesceError::NotBack { .. })))
+        match self {
+            Self::Volume(VolumeError::Quiesce(QuiesceError::NotBack { .. })) => true,
+            Self::Roll(error) => error.is_harm(),
+            _ => false,
+        }
     }
 
     fn inner(&self) -> &dyn Diagnose {
@@ -44,10 +55,13 @@ impl StepError {
             Self::Archive(e) => e,
             Self::Volume(e) => e,
             Self::File(e) => e,
+            Self::Pull(e) => e,
+            Self::Roll(e) => e,
             Self::Ledger(e) => e,
             Self::Process(e) => e,
             Self::Scan(e) => e,
             Self::Unasked(e) => e,
+            Self::Upkeep(e) => e,
         }
     }
 }

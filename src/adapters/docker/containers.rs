@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, collections::HashMap, time::Duration};
 
 use bollard::{
     models::{ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary},
-    query_parameters::{InspectContainerOptions, ListContainersOptions, StartContainerOptions, StopContainerOptions},
+    query_parameters::{
+        InspectContainerOptions, KillContainerOptions, ListContainersOptions, StartContainerOptions,
+        StopContainerOptions,
+    },
 };
 
 use super::{ANSWER_WITHIN, Docker, DockerError, error};
@@ -53,7 +56,7 @@ pub struct Inspected {
     pub removed_when_stopped: bool,
 }
 
-fn state(status: Option<ContainerStateStatusEnum>) -> State {
+pub(super) fn state(status: Option<ContainerStateStatusEnum>) -> State {
     match status {
         Some(ContainerStateStatusEnum::RUNNING) => State::Running,
         Some(ContainerStateStatusEnum::PAUSED) => State::Paused,
@@ -132,14 +135,19 @@ impl Docker {
         image.ok_or_else(|| DockerError::Incomplete { subject: format!("the container `{name}`"), what: "its image" })
     }
 
-    async fn inspect(&self, name: &str) -> Result<ContainerInspectResponse, DockerError> {
+    pub(super) async fn inspect(&self, name: &str) -> Result<ContainerInspectResponse, DockerError> {
         self.api
             .inspect_container(name, None::<InspectContainerOptions>)
             .await
             .map_err(|e| self.about_container("looking at the container", name, e))
     }
 
-    fn about_container(&self, operation: &'static str, name: &str, source: bollard::errors::Error) -> DockerError {
+    pub(super) fn about_container(
+        &self,
+        operation: &'static str,
+        name: &str,
+        source: bollard::errors::Error,
+    ) -> DockerError {
         match error::status(&source) {
             Some(404) => DockerError::NoSuchContainer { name: name.to_owned() },
             _ => self.sort(operation, name, source),
@@ -192,6 +200,19 @@ impl Docker {
     pub async fn start(&self, name: &str) -> Result<(), DockerError> {
         let started = self.api.start_container(name, None::<StartContainerOptions>).await;
         started.map_err(|e| self.about_container("starting", name, e))
+    }
+
+    /// Sends a signal to a container's program.
+    ///
+    /// # Errors
+    /// When there is no such container or it is not running.
+    pub async fn kill(&self, name: &str, signal: &str) -> Result<(), DockerError> {
+        let options = KillContainerOptions { signal: signal.to_owned() };
+        let sent = self.api.kill_container(name, Some(options)).await;
+        sent.map_err(|e| match error::status(&e) {
+            Some(409) => DockerError::NotRunning { name: name.to_owned() },
+            _ => self.about_container("signalling", name, e),
+        })
     }
 
     /// Freezes a container's processes.

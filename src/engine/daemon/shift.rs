@@ -66,9 +66,9 @@ pub(super) struct Shift {
     /// Both clocks, as they were read last.
     clocks: (DateTime<Utc>, std::time::Instant),
     status: String,
+    teller: Teller,
     /// When it was last looked for runs that died.
     round: std::time::Instant,
-    teller: Teller,
 }
 
 impl Shift {
@@ -86,8 +86,8 @@ impl Shift {
             cancelled: 0,
             clocks: (clock::now(), clock::monotonic()),
             status: String::new(),
-            round: clock::monotonic(),
             teller: Teller::default(),
+            round: clock::monotonic(),
         };
         this.watch();
         let config = this.config.path.clone();
