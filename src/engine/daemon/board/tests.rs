@@ -14,7 +14,6 @@ fn job(name: &str, locks: &[&str], overlap: Overlap) -> Job {
         overlap,
         locks: locks.iter().map(|lock| (*lock).to_owned()).collect(),
         lock_wait: Duration::from_secs(60),
-        across_hosts: None,
         backup: None,
         mode: crate::config::Mode::Sequence,
         severity: Severity::default(),
