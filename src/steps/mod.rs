@@ -134,4 +134,5 @@ step_kinds! {
     "analyze" Analyze => maintenance::analyze::Analyze,
     "bloat" Bloat => maintenance::bloat::BloatReport,
     "log_rotate" LogRotate => maintenance::log_rotate::LogRotate,
+    "docker_prune" DockerPrune => maintenance::docker_prune::DockerPrune,
 }

@@ -132,7 +132,7 @@ impl Docker {
         image.ok_or_else(|| DockerError::Incomplete { subject: format!("the container `{name}`"), what: "its image" })
     }
 
-    async fn inspect(&self, name: &str) -> Result<ContainerInspectResponse, DockerError> {
+    pub(super) async fn inspect(&self, name: &str) -> Result<ContainerInspectResponse, DockerError> {
         self.api
             .inspect_container(name, None::<InspectContainerOptions>)
             .await

@@ -9,6 +9,7 @@ mod error;
 mod exec;
 mod helper;
 mod mounts;
+mod prune;
 mod running;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub use error::DockerError;
 pub use exec::{Exec, RunningExec};
 pub use helper::{Access, Helper, HelperLabel, ROOT_ENTRY};
 pub use mounts::Kept;
+pub use prune::{EndlessLog, Left, Needs, StoppedContainer, UntaggedImage};
 pub use running::RunningImage;
 
 /// How long the engine may take to begin its answer to a request that waits for nothing.
