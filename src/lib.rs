@@ -15,6 +15,7 @@
 //! | [`steps`] | 5 | one file per step kind |
 //! | [`config`] | 6 | text to validated values |
 //! | [`engine`] | 7 | plan, run, recover |
+//! | [`web`] | 7 | status page and /metrics over HTTP |
 //! | [`cli`] | 8 | one file per command; the only room that prints or exits |
 
 #![forbid(unsafe_code)]
@@ -31,3 +32,4 @@ pub mod page;
 pub mod steps;
 pub mod stream;
 pub mod upkeep;
+pub mod web;

@@ -19,6 +19,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("steps", 5),
     ("config", 6),
     ("engine", 7),
+    ("web", 7),
     ("cli", 8),
 ];
 /// A longer file holds two ideas.

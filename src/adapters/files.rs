@@ -20,7 +20,7 @@ use std::{
 
 use rustix::fs::{Advice, RenameFlags, renameat_with};
 
-pub use ask::{Owner, file_system, free_space, is_regular, owner, regular_length};
+pub use ask::{Aged, Fullness, Owner, aged, file_system, free_space, fullness, is_regular, owner, regular_length};
 
 use super::clock;
 use crate::model::failure::{Class, Diagnose};
@@ -77,6 +77,14 @@ fn at<T>(operation: &'static str, path: &Path, result: io::Result<T>) -> Result<
 /// When one of them cannot be created.
 pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
     at("creating the directory", path, DirBuilder::new().recursive(true).mode(0o700).create(path))
+}
+
+/// Creates a directory that everybody may read, with its parents; those that are there stay as they are.
+///
+/// # Errors
+/// When one of them cannot be created.
+pub fn create_public_dir(path: &Path) -> Result<(), FileError> {
+    at("creating the directory", path, DirBuilder::new().recursive(true).mode(0o755).create(path))
 }
 
 /// Sets the permission bits of a directory that others must pass or use.
@@ -215,6 +223,21 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let atomic = AtomicFile::create(dir, &name)?;
+    at("writing", path, atomic.file().write_all(bytes))?;
+    atomic.finish().map(drop)
+}
+
+/// As [`write_alone`], for a file that others may read: 0644 before it has its name.
+///
+/// # Errors
+/// When it cannot be written; an existing file is then as it was.
+pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    remove_file(&path.with_file_name(format!(".{name}.tmp")))?;
+    let atomic = AtomicFile::create(dir, &name)?;
+    let shown = fs::Permissions::from_mode(0o644);
+    at("opening to others", path, atomic.file().set_permissions(shown))?;
     at("writing", path, atomic.file().write_all(bytes))?;
     atomic.finish().map(drop)
 }

@@ -3,15 +3,17 @@
 use std::{
     io::Write,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure, Global};
 use crate::{
     config,
     engine::daemon::{self, Said},
+    web,
 };
 
 /// Runs the jobs at their slots, until it is told to end
@@ -41,9 +43,26 @@ impl Serve {
         daemon::refuse_beside_timers(&self.host_root)?;
         // The same file again, also where it was found in the working directory.
         let path = config.path.clone();
-        let load = || config::load(Some(Path::new(&path)));
+        let shared = Arc::new(RwLock::new(Arc::new(config.clone())));
+        let load = || {
+            let loaded = config::load(Some(Path::new(&path)))?;
+            *shared.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded.clone());
+            Ok(loaded)
+        };
         let runtime = super::runtime()?;
-        let cancelled = runtime.block_on(daemon::serve(config, &load, Arc::new(print)));
+        let web = config.stack.web.clone();
+        let newest = shared.clone();
+        let current: web::Current = Arc::new(move || newest.read().unwrap_or_else(PoisonError::into_inner).clone());
+        let cancelled = runtime.block_on(async {
+            let cancel = CancellationToken::new();
+            if let Some(web) = web {
+                let listener = web::listen(web.listen).await?;
+                tokio::spawn(web::serve(current, listener, cancel.clone()));
+            }
+            let ended = daemon::serve(config, &load, Arc::new(print)).await;
+            cancel.cancel();
+            Ok::<_, Failure>(ended?)
+        });
         // A thread that hangs in a file system must not keep the process.
         runtime.shutdown_background();
         Ok(if cancelled? == 0 { Exit::Ok } else { Exit::Interrupted })

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use super::{
+    clocks,
     diagnostic::Mistake,
     document::{Document, nearest, place},
     host,
@@ -11,6 +12,7 @@ use super::{
     shape::{BackupSection, JobFile, StepSection},
 };
 use crate::{
+    adapters::clock,
     model::{
         ids::{JobName, SeriesName},
         manifest::Level,
@@ -35,6 +37,7 @@ pub(super) fn resolve(document: &Document, name: JobName, stack: &Stack, mistake
         let parsed = Schedule::parse(expression, timezone, raw.dst.unwrap_or_default());
         parsed.map_err(|e| mistakes.push(document.at_path(&place!["schedule"], e.to_string()))).ok()
     });
+    mistakes.extend(schedule.iter().flat_map(|schedule| clocks::warnings(document, schedule, clock::now())));
     for (i, lock) in raw.locks.iter().enumerate() {
         if lock.parse::<JobName>().is_err() {
             let message = format!("`{lock}` is not a lock's name: use lower-case letters, digits, `-` and `_`");

@@ -68,8 +68,13 @@ pub enum Why {
 }
 
 impl Why {
+    /// Words of slots of which somebody has to hear for themselves: nobody does them any more, nobody said beforehand that it
+    /// may be so, and no run told of it.
+    pub const TOLD: [&str; 4] =
+        [Self::HostDown.word(), Self::NobodyOnDuty.word(), Self::TooOld.word(), Self::Interrupted.word()];
+
     /// The word, as the ledger and tables have it.
-    pub fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::HostDown => "host_down",
             Self::NobodyOnDuty => "nobody_on_duty",

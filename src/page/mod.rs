@@ -4,6 +4,7 @@
 pub mod audit;
 mod calendar;
 mod chart;
+pub mod status;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;

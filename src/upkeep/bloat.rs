@@ -52,13 +52,13 @@ pub async fn look(request: &BloatRequest<'_>) -> Result<Done, UpkeepError> {
     let session = Session::connect(request.server, request.docker, request.database, "maint bloat").await?;
     let size = upkeep::size_of_database(&session).await?;
     let seen = ByteSize(size).to_string();
-    let mut findings =
-        vec![Finding::good(format!("{} size", request.database), seen).value(size as f64, Unit::Bytes)];
+    let mut findings = vec![Finding::good(format!("{} size", request.database), seen).value(size as f64, Unit::Bytes)];
     for table in upkeep::largest(&session, request.top).await? {
         let subject = format!("{} size", table.name);
         findings.push(match table.bytes {
-            Some(bytes) => Finding::good(subject, format!("{} with its indexes", ByteSize(bytes)))
-                .value(bytes as f64, Unit::Bytes),
+            Some(bytes) => {
+                Finding::good(subject, format!("{} with its indexes", ByteSize(bytes))).value(bytes as f64, Unit::Bytes)
+            }
             None => Finding::unknown(subject, "the table is locked exclusively; nobody can look at it")
                 .hint("see pg_locks, and run the step again"),
         });

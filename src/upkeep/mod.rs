@@ -7,6 +7,8 @@ pub mod docker;
 mod error;
 pub mod indexes;
 pub mod logs;
+pub mod pull;
+pub mod rolling;
 pub mod tables;
 
 pub use error::UpkeepError;

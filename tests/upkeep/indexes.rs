@@ -60,8 +60,12 @@ async fn a_reader_of_another_table_ends_it_by_the_lock_timeout_and_is_named() {
     // Writers beside it: none waits longer than the lock timeout.
     cluster.psql("postgres", "CREATE SEQUENCE s START 1000000");
     let script = stage.path().join("write.sql");
-    std::fs::write(&script, "INSERT INTO t VALUES (nextval('s'), md5(random()::text), 1);\n\
-         UPDATE t SET n = n + 1 WHERE id = 8 * (1 + (random() * 7000)::int);\n\\sleep 10 ms\n").unwrap();
+    std::fs::write(
+        &script,
+        "INSERT INTO t VALUES (nextval('s'), md5(random()::text), 1);\n\
+         UPDATE t SET n = n + 1 WHERE id = 8 * (1 + (random() * 7000)::int);\n\\sleep 10 ms\n",
+    )
+    .unwrap();
     let logs = stage.path().join("latency");
     let mut pgbench = cluster.tool("pgbench", "postgres");
     pgbench.args(["-n", "-c", "4", "-j", "1", "-T", "5", "-l"]).arg(format!("--log-prefix={}", logs.display()));
@@ -125,7 +129,8 @@ async fn old_transactions_are_seen_before_it_begins() {
 async fn leftovers_are_put_right_and_only_they() {
     let (cluster, stage) = airy();
     // What a rebuild leaves that is cut off: by its own lock timeout, before and after the swap.
-    let reader = Open::new(&cluster, "postgres", "reader", "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM other;\n");
+    let reader =
+        Open::new(&cluster, "postgres", "reader", "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM other;\n");
     let cut_off = || {
         let mut psql = cluster.tool("psql", "postgres");
         psql.env("PGOPTIONS", "-c lock_timeout=300ms").args(["-Xqc", "REINDEX INDEX CONCURRENTLY t_v"]);
@@ -193,7 +198,8 @@ async fn a_killed_run_is_put_right_by_the_next() {
     ));
     let step = STEP.replace("\"1s\"", "\"60s\"");
     project.write("jobs/weekly.toml", &format!("description = \"test\"\n[[step]]\nid = \"reindex\"\ndo.{step}\n"));
-    let reader = Open::new(&cluster, "postgres", "reader", "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM other;\n");
+    let reader =
+        Open::new(&cluster, "postgres", "reader", "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM other;\n");
     let mut child = project.start(&["run", "weekly"]);
     super::project::wait_for("the rebuild waits", || cluster.psql("postgres", INVALID).contains("_ccnew"));
     child.kill().unwrap();
@@ -205,10 +211,14 @@ async fn a_killed_run_is_put_right_by_the_next() {
     let report = stage.run(STEP).await;
     assert_eq!((report.outcome.clone(), cluster.psql("postgres", INVALID)), (Outcome::Changed, String::new()));
     // The same by SIGTERM: maint itself leaves nothing.
-    cluster.psql("postgres", "INSERT INTO t SELECT g, md5(g::text), 0 FROM generate_series(100001, 160000) g; \
-         DELETE FROM t WHERE id > 100000 AND id % 8 <> 0");
+    cluster.psql(
+        "postgres",
+        "INSERT INTO t SELECT g, md5(g::text), 0 FROM generate_series(100001, 160000) g; \
+         DELETE FROM t WHERE id > 100000 AND id % 8 <> 0",
+    );
     cluster.psql("postgres", "VACUUM ANALYZE t");
-    let reader = Open::new(&cluster, "postgres", "reader", "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM other;\n");
+    let reader =
+        Open::new(&cluster, "postgres", "reader", "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM other;\n");
     let child = project.start(&["run", "weekly"]);
     super::project::wait_for("the rebuild waits", || cluster.psql("postgres", INVALID).contains("_ccnew"));
     Command::new("kill").arg(child.id().to_string()).status().unwrap();

@@ -45,7 +45,8 @@ fn gzipped(content: &[u8]) -> Vec<u8> {
 pub(super) fn lines(dir: &Path) -> BTreeMap<String, usize> {
     let mut lines = BTreeMap::new();
     for path in files(dir) {
-        let content = if path.extension().is_some_and(|e| e == "gz") { gunzip(&path) } else { fs::read(&path).unwrap() };
+        let content =
+            if path.extension().is_some_and(|e| e == "gz") { gunzip(&path) } else { fs::read(&path).unwrap() };
         for line in String::from_utf8(content).unwrap().lines() {
             *lines.entry(line.to_owned()).or_default() += 1;
         }
@@ -81,13 +82,15 @@ async fn old_logs_are_packed_and_packed_ones_removed_in_time() {
     std::os::unix::fs::chown(logs.join("a/b/old.log"), Some(65534), Some(65534)).unwrap();
     let report = stage.run(STEP).await;
     assert_eq!((report.outcome.clone(), bad(&report)), (Outcome::Changed, Vec::<String>::new()), "{report:#?}");
-    let relative: Vec<_> =
-        files(&logs).iter().map(|p| p.strip_prefix(&logs).unwrap().display().to_string()).collect();
+    let relative: Vec<_> = files(&logs).iter().map(|p| p.strip_prefix(&logs).unwrap().display().to_string()).collect();
     let expected =
         ["a/b/old.log.gz", "a/empty.log.gz", "a/old.txt", "a/young.log", "large.log.gz", "other.gz", "y.log.gz"];
     assert_eq!(relative, expected);
     assert_eq!(gunzip(&logs.join("large.log.gz")), text.repeat(4));
-    assert_eq!((gunzip(&logs.join("a/empty.log.gz")), gunzip(&logs.join("a/b/old.log.gz"))), (vec![], b"old\n".to_vec()));
+    assert_eq!(
+        (gunzip(&logs.join("a/empty.log.gz")), gunzip(&logs.join("a/b/old.log.gz"))),
+        (vec![], b"old\n".to_vec())
+    );
     let packed = fs::metadata(logs.join("a/b/old.log.gz")).unwrap();
     assert_eq!((packed.mode() & 0o7777, packed.uid(), packed.gid()), (0o640, 65534, 65534));
     assert_eq!((packed.mtime(), packed.mtime_nsec()), (odd.mtime(), odd.mtime_nsec()));

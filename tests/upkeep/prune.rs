@@ -5,7 +5,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use maint::{model::outcome::Outcome, steps::StepReport};
+use maint::{
+    adapters::ledger::{Ledger, ServiceImage},
+    model::outcome::Outcome,
+    steps::StepReport,
+};
 
 use super::{
     Stage, about, bad,
@@ -72,6 +76,18 @@ async fn what_was_announced_goes_and_nothing_else() {
     engine.docker(&["run", "--name", "ended", "--network", "none", "--volume", "data:/data", "--volume", "/anonymous", IMAGE, "true"]);
     engine.docker(&["create", "--name", "never-ran", "--network", "none", IMAGE, "true"]);
     build(&engine, stage.path());
+    // What a service has served from stays, though nothing has its name or runs it any more.
+    let rollback = image(&engine, "app:1", "LABEL version=5");
+    image(&engine, "app:1", "LABEL version=6");
+    let of = ServiceImage {
+        project: "p".into(),
+        service: "app".into(),
+        id: rollback.clone(),
+        name: "app:1".into(),
+        digest: None,
+    };
+    let state = &stage.context.stack.state_dir;
+    Ledger::open(state).unwrap().serves_from(&of, maint::adapters::clock::now()).unwrap();
     let before = inventory(&engine);
 
     // Nothing is old enough for the runbook's week.
@@ -88,6 +104,7 @@ async fn what_was_announced_goes_and_nothing_else() {
     assert!(announced.contains(&format!("image {}", short(&old))), "{announced:?}");
     assert!(announced.iter().any(|what| what.starts_with("build cache ")), "{announced:?}");
     assert!(about(&preview, &format!("image {}", short(&kept))).seen.contains("a container is made from it"));
+    assert!(about(&preview, &format!("image {}", short(&rollback))).seen.contains("may have to go back to it"));
     assert!(about(&preview, &format!("image {}", short(&labelled))).seen.contains("maint.keep"));
     assert!(about(&preview, "container keeps").seen.contains("maint.keep"));
     assert!(about(&preview, "network needed").seen.contains("would not start without it"));

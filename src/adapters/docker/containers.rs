@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, collections::HashMap, time::Duration};
 
 use bollard::{
     models::{ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary},
-    query_parameters::{InspectContainerOptions, KillContainerOptions, ListContainersOptions, StartContainerOptions, StopContainerOptions},
+    query_parameters::{
+        InspectContainerOptions, KillContainerOptions, ListContainersOptions, StartContainerOptions,
+        StopContainerOptions,
+    },
 };
 
 use super::{ANSWER_WITHIN, Docker, DockerError, error};
@@ -53,7 +56,7 @@ pub struct Inspected {
     pub removed_when_stopped: bool,
 }
 
-fn state(status: Option<ContainerStateStatusEnum>) -> State {
+pub(super) fn state(status: Option<ContainerStateStatusEnum>) -> State {
     match status {
         Some(ContainerStateStatusEnum::RUNNING) => State::Running,
         Some(ContainerStateStatusEnum::PAUSED) => State::Paused,
@@ -139,7 +142,12 @@ impl Docker {
             .map_err(|e| self.about_container("looking at the container", name, e))
     }
 
-    fn about_container(&self, operation: &'static str, name: &str, source: bollard::errors::Error) -> DockerError {
+    pub(super) fn about_container(
+        &self,
+        operation: &'static str,
+        name: &str,
+        source: bollard::errors::Error,
+    ) -> DockerError {
         match error::status(&source) {
             Some(404) => DockerError::NoSuchContainer { name: name.to_owned() },
             _ => self.sort(operation, name, source),

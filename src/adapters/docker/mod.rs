@@ -8,9 +8,12 @@ mod drill;
 mod error;
 mod exec;
 mod helper;
+mod images;
 mod mounts;
 mod prune;
+mod replicas;
 mod running;
+mod stats;
 
 use std::time::Duration;
 
@@ -19,9 +22,12 @@ pub use drill::{DrillContainer, DrillLabel};
 pub use error::DockerError;
 pub use exec::{Exec, RunningExec};
 pub use helper::{Access, Helper, HelperLabel, ROOT_ENTRY};
+pub use images::Image;
 pub use mounts::Kept;
 pub use prune::{EndlessLog, Left, Needs, StoppedContainer, UntaggedImage};
+pub use replicas::{Health, Process, Replica};
 pub use running::RunningImage;
+pub use stats::{Usage, usage};
 
 /// How long the engine may take to begin its answer to a request that waits for nothing.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);

@@ -6,6 +6,7 @@
 mod board;
 mod said;
 mod shift;
+mod teller;
 mod ticker;
 
 use std::{
@@ -191,6 +192,7 @@ pub async fn serve(
         }
     }
     ticker.stop().await;
+    shift.told().await;
     Ok(shift.finish())
 }
 

@@ -23,7 +23,11 @@ use tokio_util::sync::CancellationToken;
 
 use locks::Taken;
 
-use super::plan::{Choice, Plan};
+use super::{
+    after,
+    notify::Beats,
+    plan::{Choice, Plan},
+};
 use crate::{
     adapters::{
         clock,
@@ -144,6 +148,21 @@ pub async fn run(
     sink: &EventSink,
     cancel: &CancellationToken,
 ) -> Result<RunReport, RunError> {
+    let beats = Beats::default();
+    let ended = locked_and_carried_out(config, job, order, sink, cancel, &beats).await;
+    after::after(config, job, order, &ended, &beats, sink).await;
+    ended
+}
+
+/// The run itself, without what follows it.
+async fn locked_and_carried_out(
+    config: &Config,
+    job: &Job,
+    order: &Order,
+    sink: &EventSink,
+    cancel: &CancellationToken,
+    beats: &Beats,
+) -> Result<RunReport, RunError> {
     let started = clock::now();
     let plan = Plan::of(job, &config.stack, &order.choice, started)?;
     let stack = config.stack.clone();
@@ -167,6 +186,11 @@ pub async fn run(
     }
     let trigger = order.trigger;
     let attempt = ledger.begin(&NewRun { id, job: job.name.clone(), trigger, slot: plan.slot, started })?;
+    if after::is_partial(order) {
+        ledger.decided(&id.to_string())?;
+    } else {
+        beats.begin(&stack, job, id);
+    }
     let ledger = Arc::new(std::sync::Mutex::new(ledger));
     let sink = journal::attach(&stack.state_dir, id, ledger.clone(), sink.clone())?;
     let cancel = cancel.clone();
@@ -349,8 +373,8 @@ impl Run<'_> {
             None => (outcome, None, None),
         };
         let ended = clock::now();
-        let published = set.as_ref().map(|s| (s.path.as_path(), s.manifest.verification.level.to_string()));
-        let end = EndOfRun { outcome: &outcome, hint: hint.as_deref(), set: published };
+        let published = set.as_ref().map(|s| (s.path.as_path(), s.manifest.verification.level.to_string(), s.bytes));
+        let end = EndOfRun { outcome: &outcome, class, hint: hint.as_deref(), set: published };
         let recorded = match self.ledger.lock() {
             Ok(ledger) => ledger.end(self.id, ended, &end),
             Err(_) => Ok(()),

@@ -42,7 +42,8 @@ impl StepKind for Analyze {
     const CAPTURES: bool = false;
 
     fn problems(&self, stack: &Stack) -> Vec<Problem> {
-        let problems = [unknown_server(stack, &self.server), jobs_problem(self.jobs), timeout_problem(self.lock_timeout)];
+        let problems =
+            [unknown_server(stack, &self.server), jobs_problem(self.jobs), timeout_problem(self.lock_timeout)];
         problems.into_iter().flatten().collect()
     }
 

@@ -1,11 +1,10 @@
 //! `docker_prune`: removes what Docker has left over.
 
-use std::collections::BTreeSet;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
+    adapters::ledger::Ledger,
     model::stack::Stack,
     steps::{Problem, StepContext, StepError, StepKind, StepReport, parameters::Span},
     upkeep::docker::{self, PruneRequest},
@@ -68,6 +67,8 @@ impl StepKind for DockerPrune {
     }
 
     async fn run(&self, context: &StepContext) -> Result<StepReport, StepError> {
+        // What services have served from lately: an update may have to go back to it.
+        let keep = Ledger::open(&context.stack.state_dir)?.rollback_images()?;
         let request = PruneRequest {
             host: &context.stack.docker.host,
             older_than: self.older_than.0,
@@ -75,7 +76,7 @@ impl StepKind for DockerPrune {
             images: self.images,
             networks: self.networks,
             build_cache: self.build_cache,
-            keep_images: BTreeSet::new(),
+            keep_images: keep.into_iter().map(|image| image.id).collect(),
             preview: self.preview,
         };
         Ok(super::report(docker::prune(&request, &context.cancel, &context.events).await?))

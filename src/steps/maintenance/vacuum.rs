@@ -66,7 +66,8 @@ impl StepKind for Vacuum {
     const CAPTURES: bool = false;
 
     fn problems(&self, stack: &Stack) -> Vec<Problem> {
-        let problems = [unknown_server(stack, &self.server), jobs_problem(self.jobs), timeout_problem(self.lock_timeout)];
+        let problems =
+            [unknown_server(stack, &self.server), jobs_problem(self.jobs), timeout_problem(self.lock_timeout)];
         problems.into_iter().flatten().collect()
     }
 

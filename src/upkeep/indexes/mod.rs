@@ -169,17 +169,19 @@ impl Stage<'_> {
         let name = index.name.to_string();
         if index.system {
             let why = "a system catalogue's index cannot be rebuilt beside running queries";
-            return Some(Finding::warning(name, seen(why)).hint(format!(
-                "in a quiet hour, for it locks the catalogue: REINDEX INDEX {}",
-                index.name.quoted()
-            )));
+            return Some(
+                Finding::warning(name, seen(why)).hint(format!(
+                    "in a quiet hour, for it locks the catalogue: REINDEX INDEX {}",
+                    index.name.quoted()
+                )),
+            );
         }
         if index.exclusion {
             let why = "an exclusion constraint's index cannot be rebuilt beside running queries";
-            return Some(Finding::warning(name, seen(why)).hint(format!(
-                "in a quiet hour, for it locks the table: REINDEX INDEX {}",
-                index.name.quoted()
-            )));
+            return Some(
+                Finding::warning(name, seen(why))
+                    .hint(format!("in a quiet hour, for it locks the table: REINDEX INDEX {}", index.name.quoted())),
+            );
         }
         if index.changed > STALE_PERCENT {
             let why = format!("{:.0} % of the rows changed since the statistics were made", index.changed);

@@ -85,7 +85,8 @@ fn rebuilt(index: &Estimated, bloat: Option<Bloat>, before: Index, after: Index,
     let name = index.name.to_string();
     match bloat {
         Some(promised) if (spared as f64) < promised.bytes * IN_VAIN / 100.0 => {
-            let seen = format!("{seen}: rebuilt in vain, the estimate of {:.0} % air is wrong for it", promised.percent);
+            let seen =
+                format!("{seen}: rebuilt in vain, the estimate of {:.0} % air is wrong for it", promised.percent);
             Finding::warning(name.clone(), seen).hint(format!("leave it out: exclude = [\"{name}\"]"))
         }
         _ => Finding::good(name, seen).value(spared as f64, Unit::Bytes),

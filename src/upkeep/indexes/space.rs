@@ -7,12 +7,7 @@ use crate::{
         files,
         postgres::{PostgresError, upkeep::Estimated},
     },
-    model::{
-        failure::chain,
-        finding::Finding,
-        stack::PostgresAddress,
-        units::ByteSize,
-    },
+    model::{failure::chain, finding::Finding, stack::PostgresAddress, units::ByteSize},
     upkeep::UpkeepError,
 };
 

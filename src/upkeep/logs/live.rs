@@ -209,9 +209,7 @@ impl Teller {
     async fn tell(&self) -> Result<(), String> {
         match self {
             Self::Nobody => Ok(()),
-            Self::Container(engine, name, signal) => {
-                engine.kill(name, signal.name()).await.map_err(|e| chain(&e))
-            }
+            Self::Container(engine, name, signal) => engine.kill(name, signal.name()).await.map_err(|e| chain(&e)),
             Self::Process(process, pid, signal) => {
                 process.signal(*signal).map_err(|e| format!("signalling pid {pid}: {e}"))
             }

@@ -67,7 +67,9 @@ impl Tally {
 
     pub(super) fn failed(&mut self, pattern: &Pattern, log: &Log, error: &io::Error) {
         let path = log.path(&pattern.base);
-        self.undone(Finding::critical(path.clone(), format!("left as it was: {error}")).hint(format!("see: ls -l {path}")));
+        self.undone(
+            Finding::critical(path.clone(), format!("left as it was: {error}")).hint(format!("see: ls -l {path}")),
+        );
     }
 
     pub(super) fn held(&mut self, pattern: &Pattern, held: Vec<(Log, BTreeSet<i32>)>) {
@@ -100,8 +102,7 @@ impl Tally {
             number(logs, "log"),
             number(unseen, "process").replace("processs", "processes")
         );
-        self.findings
-            .push(Finding::unknown(pattern.base.display().to_string(), seen).hint("run this job as root"));
+        self.findings.push(Finding::unknown(pattern.base.display().to_string(), seen).hint("run this job as root"));
     }
 
     pub(super) fn left_alone(&mut self, pattern: &Pattern, found: &Found) {
@@ -148,11 +149,20 @@ impl Tally {
     pub(super) fn report(mut self, request: &LogsRequest<'_>, took: Duration) -> Done {
         let mut parts = vec![match self.packed {
             0 => "nothing to pack".to_owned(),
-            n => format!("{} packed, {} -> {}", number(n, "log"), ByteSize(self.plain_bytes), ByteSize(self.packed_bytes)),
+            n => format!(
+                "{} packed, {} -> {}",
+                number(n, "log"),
+                ByteSize(self.plain_bytes),
+                ByteSize(self.packed_bytes)
+            ),
         }];
         if let Some(after) = request.delete_after.filter(|_| self.deleted > 0) {
             let older = humantime::format_duration(after);
-            parts.push(format!("{} older than {older} removed, {}", number(self.deleted, "log"), ByteSize(self.deleted_bytes)));
+            parts.push(format!(
+                "{} older than {older} removed, {}",
+                number(self.deleted, "log"),
+                ByteSize(self.deleted_bytes)
+            ));
         }
         if self.rotated > 0 {
             parts.push(format!("{} rotated", number(self.rotated, "live log")));

@@ -129,13 +129,7 @@ pub(super) fn open(base: &Dir, dir: &Path) -> io::Result<Dir> {
     tree::open_below(base, path)
 }
 
-fn look(
-    pattern: &Pattern,
-    base: &Dir,
-    at: &Path,
-    todo: &mut Vec<PathBuf>,
-    found: &mut Found,
-) -> io::Result<()> {
+fn look(pattern: &Pattern, base: &Dir, at: &Path, todo: &mut Vec<PathBuf>, found: &mut Found) -> io::Result<()> {
     let dir = open(base, at)?;
     if dir.facts()?.mode & OTHERS_WRITE != 0 {
         found.open_to_all.push(at.to_owned());

@@ -156,9 +156,9 @@ async fn counted(
     loop {
         let after = upkeep::counters(watcher, &oids).await?;
         let waits = match (before, &after) {
-            (Some(before), Some(after)) => results
-                .iter()
-                .any(|tried| tried.ended_well() && !verdict::moved(work, &tried.table, before, after)),
+            (Some(before), Some(after)) => {
+                results.iter().any(|tried| tried.ended_well() && !verdict::moved(work, &tried.table, before, after))
+            }
             _ => false,
         };
         if !waits || begun.elapsed() > COUNTED_WITHIN || results.iter().any(|tried| !tried.warnings.is_empty()) {

@@ -142,13 +142,8 @@ pub(super) fn report(request: &TablesRequest<'_>, judged: Judged, listed: usize,
     };
     let tables = |n: usize| count(u64::try_from(n).unwrap_or(u64::MAX), "table");
     let bytes: u64 = done.iter().map(|tried| tried.table.bytes).sum();
-    let mut summary = format!(
-        "{} of {} {word}, {}, in {}",
-        tables(done.len()),
-        request.database,
-        ByteSize(bytes),
-        Elapsed(took)
-    );
+    let mut summary =
+        format!("{} of {} {word}, {}, in {}", tables(done.len()), request.database, ByteSize(bytes), Elapsed(took));
     let left = undone.len() + system.len();
     if left > 0 {
         summary += &format!("; {left} not done");

@@ -29,7 +29,8 @@ async fn look(session: &Session, board: &Board) -> Result<(u64, u64, String), Po
     let standing = board.standing();
     let pids: Vec<i32> = standing.running.keys().copied().collect();
     let phases = upkeep::vacuums(session, &pids).await?;
-    let phases: BTreeMap<i32, (String, f64)> = phases.into_iter().map(|(pid, name, share)| (pid, (name, share))).collect();
+    let phases: BTreeMap<i32, (String, f64)> =
+        phases.into_iter().map(|(pid, name, share)| (pid, (name, share))).collect();
     let waits: BTreeMap<i32, Holder> = upkeep::waits_of(session, &pids).await?.into_iter().collect();
     let mut done = standing.done_bytes;
     let mut doing = Vec::new();

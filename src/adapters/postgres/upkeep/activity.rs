@@ -46,7 +46,8 @@ impl fmt::Display for Holder {
         }
         let age = self.age.and_then(|age| Duration::try_from_secs_f64(age).ok()).map(|age| Elapsed(age).to_string());
         let parts = [Some(&self.application), Some(&self.user), Some(&self.state), age.as_ref()];
-        let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).filter(|part| !part.is_empty()).collect();
+        let parts: Vec<&str> =
+            parts.into_iter().flatten().map(String::as_str).filter(|part| !part.is_empty()).collect();
         if parts.is_empty() { Ok(()) } else { write!(f, " ({})", parts.join(", ")) }
     }
 }

@@ -11,7 +11,9 @@ pub use activity::{
     Build, Holder, blockers_of, builds, holders, long_transactions, prepared_transactions, vacuums, waits_of,
 };
 pub use indexes::{Index, InvalidIndex, index_after, invalid_indexes};
-pub use sizes::{Estimated, Kind, Sized, estimated_indexes, estimated_tables, largest, measured_bloat, size_of_database};
+pub use sizes::{
+    Estimated, Kind, Sized, estimated_indexes, estimated_tables, largest, measured_bloat, size_of_database,
+};
 pub use tables::{Counters, Upkept, counters, table_exists, tables};
 
 use super::{Endpoint, PostgresError, Session};
