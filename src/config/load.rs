@@ -13,7 +13,7 @@ use crate::{
         ids::JobName,
         roster::{BackupFacts, JobFacts},
         secret::SecretSource,
-        stack::Stack,
+        stack::{PostgresServer, Stack},
         store::Place,
     },
 };
@@ -40,6 +40,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// The servers that hold locks across hosts, each once.
+    pub fn lock_servers(&self) -> Vec<&PostgresServer> {
+        let names: BTreeSet<&String> = self.jobs.values().filter_map(|job| job.across_hosts.as_ref()).collect();
+        names.into_iter().filter_map(|name| self.stack.postgres.get(name)).collect()
+    }
+
     /// What the jobs promise, for steps and reports.
     pub fn roster(&self) -> Vec<JobFacts> {
         let facts = |job: &Job| JobFacts {
@@ -84,7 +90,8 @@ pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     });
     let signs = stack.sign.key.iter().map(|key| (key, "key"));
     let told = stack.notify.channels.values().flat_map(|channel| channel.kind.secrets());
-    for (secret, what) in passwords.chain(keys).chain(signs).chain(told) {
+    let asked = stack.targets.secrets().map(|secret| (secret, "secret"));
+    for (secret, what) in passwords.chain(keys).chain(signs).chain(told).chain(asked) {
         if let SecretSource::File(file) = secret {
             mistakes.extend(trust::check_secret(file, what));
         }

@@ -5,6 +5,7 @@
 pub mod bloat;
 pub mod docker;
 mod error;
+mod images;
 pub mod indexes;
 pub mod logs;
 pub mod pull;
