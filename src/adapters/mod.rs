@@ -1,9 +1,11 @@
 //! One file (or directory) per outside thing. Nothing above this room touches the outside in another way.
 
+pub mod alertmanager;
 pub mod cage;
 pub mod certbot;
 pub mod clock;
 pub mod companion;
+pub mod compose;
 pub mod docker;
 pub mod files;
 pub mod holders;
@@ -15,10 +17,14 @@ pub mod notify;
 pub mod plant;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
+pub mod redis;
 pub mod scanner;
 pub mod secret;
 pub mod signature;
 pub mod store;
 pub mod supervisor;
 pub mod systemd;
+pub mod target;
+pub mod tls;
 pub mod tree;

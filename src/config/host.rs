@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::{
-    coverage, daemon,
+    compose, coverage, daemon,
     diagnostic::Mistake,
     document::{Document, nearest, place},
     monitoring, notify, secrets,
     shape::{DrillSection, HostFile, PostgresSection, SignSection},
-    stores, systemd,
+    stores, systemd, targets,
 };
 use crate::model::{
     secret::SecretSource,
@@ -43,8 +43,17 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
     let drill = drill(document, &root, &state_dir, raw.drill.unwrap_or_default(), &postgres, mistakes);
     let (metrics, web) = monitoring::resolve(document, &root, raw.metrics.unwrap_or_default(), raw.web, mistakes);
     let stores = stores::resolve(document, &root, raw.store, mistakes);
+    let looked_at = targets::Raw {
+        prometheus: raw.prometheus,
+        alertmanager: raw.alertmanager,
+        redis: raw.redis,
+        endpoint: raw.endpoint,
+        certificate: raw.certificate,
+        metric: raw.metric,
+    };
     let notify = notify::resolve(document, &root, raw.notify, raw.escalation.unwrap_or_default(), mistakes);
     Stack {
+        targets: targets::resolve(document, &root, looked_at, mistakes),
         name: raw.stack,
         timezone,
         jobs_dir: under(raw.jobs_dir, "jobs"),
@@ -53,6 +62,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         root: tidy(&root),
         postgres,
         docker: Docker { host: docker_host },
+        compose: raw.compose.map(|section| compose::resolve(document, &root, section, mistakes)),
         drill,
         stores,
         notify,

@@ -5,6 +5,7 @@
 //! turn that into what the engine knows, `later` names what a later version will bring.
 
 mod clocks;
+mod compose;
 mod coverage;
 pub mod daemon;
 mod diagnostic;
@@ -21,6 +22,7 @@ mod secrets;
 pub mod shape;
 mod stores;
 mod systemd;
+mod targets;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};

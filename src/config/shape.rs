@@ -1,17 +1,22 @@
 //! What `maint.toml` and the job files may say. The generated reference is made from these types.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use super::systemd::SystemdSection;
 use super::{
+    compose::ComposeSection,
     daemon::DaemonSection,
     job::{IfUnverifiable, Mode, Overlap},
     monitoring::{MetricsSection, WebSection},
     notify::{EscalationSection, NotifySection},
+    targets::{
+        AlertmanagerSection, CertificateSection, EndpointSection, MetricSection, PrometheusSection, RedisSection,
+    },
 };
+pub use crate::model::span::Span;
 use crate::{
     model::{
         due::CatchUp,
@@ -25,23 +30,6 @@ use crate::{
     },
     steps::Step,
 };
-
-/// `30s`, `10m`, `4h`, `1d`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
-#[schemars(with = "String")]
-pub struct Span(pub Duration);
-
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match humantime::parse_duration(&text) {
-            Ok(duration) if !duration.is_zero() => Ok(Self(duration)),
-            _ => Err(format!("`{text}` is not a duration; expected e.g. \"30s\", \"10m\", \"4h\"")),
-        }
-    }
-}
 
 /// `maint.toml`: what this host has.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -64,6 +52,8 @@ pub struct HostFile {
     pub postgres: BTreeMap<String, PostgresSection>,
     /// The Docker engine.
     pub docker: Option<DockerSection>,
+    /// The compose project that this host runs.
+    pub compose: Option<ComposeSection>,
     /// Where and how sets are restored to try them.
     pub drill: Option<DrillSection>,
     /// What an audit goes by.
@@ -77,6 +67,24 @@ pub struct HostFile {
     pub sign: Option<SignSection>,
     /// How the units name things.
     pub systemd: Option<SystemdSection>,
+    /// Prometheus servers, by name.
+    #[serde(default)]
+    pub prometheus: BTreeMap<String, PrometheusSection>,
+    /// Who keeps alerts, by name.
+    #[serde(default)]
+    pub alertmanager: BTreeMap<String, AlertmanagerSection>,
+    /// Redis clusters, by name.
+    #[serde(default)]
+    pub redis: BTreeMap<String, RedisSection>,
+    /// What must answer over HTTP, by name.
+    #[serde(default)]
+    pub endpoint: BTreeMap<String, EndpointSection>,
+    /// Certificates, by name.
+    #[serde(default)]
+    pub certificate: BTreeMap<String, CertificateSection>,
+    /// Measures of the stack, by name.
+    #[serde(default)]
+    pub metric: BTreeMap<String, MetricSection>,
     /// How `maint serve` behaves.
     pub daemon: Option<DaemonSection>,
     /// What Prometheus is told.

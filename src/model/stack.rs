@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    compose::ComposeProject,
     coverage::Exclusion,
     daemon::DaemonSettings,
     monitoring::{MetricsSettings, WebSettings},
@@ -14,6 +15,7 @@ use super::{
     secret::SecretSource,
     store::Stores,
     systemd::SystemdSettings,
+    targets::Targets,
 };
 
 /// The host's stack, named once in `maint.toml`.
@@ -35,6 +37,8 @@ pub struct Stack {
     pub postgres: BTreeMap<String, PostgresServer>,
     /// The Docker engine.
     pub docker: Docker,
+    /// The compose project.
+    pub compose: Option<ComposeProject>,
     /// Where and how sets are restored to try them.
     pub drill: DrillSettings,
     /// Where copies of sets lie, by name.
@@ -45,6 +49,8 @@ pub struct Stack {
     pub audit: AuditSettings,
     /// How the units name things.
     pub systemd: SystemdSettings,
+    /// What checks look at.
+    pub targets: Targets,
     /// How the daemon behaves.
     pub daemon: DaemonSettings,
     /// What Prometheus is told.

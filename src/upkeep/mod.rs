@@ -6,6 +6,8 @@ pub mod bloat;
 mod error;
 pub mod indexes;
 pub mod logs;
+pub mod pull;
+pub mod rolling;
 pub mod tables;
 
 pub use error::UpkeepError;

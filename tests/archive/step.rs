@@ -28,6 +28,7 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         state_dir: root.join("state"),
         postgres: BTreeMap::new(),
         docker: Docker { host: "unix:///nowhere".into() },
+        compose: None,
         drill: DrillSettings::below(&root.join("state")),
         notify: Default::default(),
         audit: maint::model::stack::AuditSettings::default(),
@@ -37,6 +38,7 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         web: None,
         stores: BTreeMap::new(),
         sign: Default::default(),
+        targets: Default::default(),
     };
     let step: StepId = "t".parse().unwrap();
     StepContext {

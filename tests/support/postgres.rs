@@ -190,6 +190,7 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         state_dir: root.join("state"),
         postgres: BTreeMap::from([(server.name.clone(), server)]),
         docker: docker(),
+        compose: None,
         drill: DrillSettings::below(&root.join("state")),
         stores: std::collections::BTreeMap::new(),
         notify: Default::default(),
@@ -199,6 +200,7 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         metrics: Default::default(),
         web: None,
         sign: Default::default(),
+        targets: Default::default(),
     })
 }
 

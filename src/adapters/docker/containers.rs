@@ -56,7 +56,7 @@ pub struct Inspected {
     pub removed_when_stopped: bool,
 }
 
-fn state(status: Option<ContainerStateStatusEnum>) -> State {
+pub(super) fn state(status: Option<ContainerStateStatusEnum>) -> State {
     match status {
         Some(ContainerStateStatusEnum::RUNNING) => State::Running,
         Some(ContainerStateStatusEnum::PAUSED) => State::Paused,
@@ -135,14 +135,19 @@ impl Docker {
         image.ok_or_else(|| DockerError::Incomplete { subject: format!("the container `{name}`"), what: "its image" })
     }
 
-    async fn inspect(&self, name: &str) -> Result<ContainerInspectResponse, DockerError> {
+    pub(super) async fn inspect(&self, name: &str) -> Result<ContainerInspectResponse, DockerError> {
         self.api
             .inspect_container(name, None::<InspectContainerOptions>)
             .await
             .map_err(|e| self.about_container("looking at the container", name, e))
     }
 
-    fn about_container(&self, operation: &'static str, name: &str, source: bollard::errors::Error) -> DockerError {
+    pub(super) fn about_container(
+        &self,
+        operation: &'static str,
+        name: &str,
+        source: bollard::errors::Error,
+    ) -> DockerError {
         match error::status(&source) {
             Some(404) => DockerError::NoSuchContainer { name: name.to_owned() },
             _ => self.sort(operation, name, source),

@@ -8,8 +8,11 @@ mod drill;
 mod error;
 mod exec;
 mod helper;
+mod images;
 mod mounts;
+mod replicas;
 mod running;
+mod stats;
 
 use std::time::Duration;
 
@@ -18,8 +21,11 @@ pub use drill::{DrillContainer, DrillLabel};
 pub use error::DockerError;
 pub use exec::{Exec, RunningExec};
 pub use helper::{Access, Helper, HelperLabel, ROOT_ENTRY};
+pub use images::Image;
 pub use mounts::Kept;
+pub use replicas::{Health, Process, Replica};
 pub use running::RunningImage;
+pub use stats::{Usage, usage};
 
 /// How long the engine may take to begin its answer to a request that waits for nothing.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);

@@ -2,6 +2,7 @@
 //! is the truth about what was tried.
 
 mod findings;
+mod images;
 mod metrics;
 mod notify;
 mod rows;
@@ -15,6 +16,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 
 pub use findings::FindingRow;
+pub use images::{ROLLBACK_IMAGES, ServiceImage};
 pub use notify::{Delivery, DeliveryState};
 pub use rows::{Note, RunRow, StepRow};
 pub use slots::{MissedRow, Settled, Watermark};
@@ -37,6 +39,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("003-slots.sql"),
     include_str!("004-notifications.sql"),
     include_str!("005-metrics.sql"),
+    include_str!("006-images.sql"),
     include_str!("007-scans.sql"),
 ];
 /// Another maint may be writing just now.

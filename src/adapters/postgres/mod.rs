@@ -7,6 +7,7 @@ pub mod advisory;
 pub mod catalogue;
 mod endpoint;
 mod error;
+pub mod health;
 pub mod inventory;
 mod session;
 pub mod throwaway;
