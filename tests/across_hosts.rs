@@ -26,7 +26,7 @@ const ACROSS: &str = "across_hosts = \"locks\"";
 
 fn locks_at(cluster: &Cluster, user: &str) -> String {
     let (dir, port) = (cluster.socket_dir().display(), cluster.port);
-    format!("[postgres.locks]\nsocket = \"{dir}\"\nport = {port}\nuser = \"{user}\"\n")
+    format!("[postgres.locks]\nsocket = \"{dir}\"\nport = {port}\nuser = \"{user}\"\ndbname = \"postgres\"\n")
 }
 
 /// A host of the stack whose job does its work at once.

@@ -68,6 +68,7 @@ fn is_told(job: &Job, order: &Order, error: &RunError) -> bool {
         RunError::Lock(LockError::Held { name, .. }) if *name == format!("job-{}", job.name) => {
             job.overlap != Overlap::Skip
         }
+        RunError::Elsewhere(_) => job.overlap != Overlap::Skip,
         // Who typed it sees it.
         RunError::StoppedWaiting(_) | RunError::Plan(_) => !by_hand,
         _ => true,

@@ -61,7 +61,7 @@ impl Diagnose for MetricsError {
 pub fn text(config: &Config) -> Result<String, MetricsError> {
     let ledger = Ledger::open(&config.stack.state_dir)?;
     let jobs = ledger.metrics(&config.roster(), clock::now())?;
-    Ok(metrics::encode(&config.stack.name, env!("CARGO_PKG_VERSION"), &jobs)?)
+    Ok(metrics::encode(&config.stack.name, env!("CARGO_PKG_VERSION"), &jobs, &ledger.deliveries_by_state()?)?)
 }
 
 /// Writes them where node_exporter finds them, if such a place is configured.

@@ -26,6 +26,17 @@ pub struct LastRun {
     pub outcome: String,
 }
 
+/// So many messages of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deliveries {
+    /// The channel.
+    pub channel: String,
+    /// What became of them, in a word.
+    pub state: String,
+    /// How many.
+    pub count: i64,
+}
+
 /// What is told of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobMetrics {
@@ -53,27 +64,34 @@ pub struct JobMetrics {
     pub missed: i64,
 }
 
+// The label is not `job`: that one is Prometheus' own, and it would call ours `exported_job`.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfJob {
-    job: String,
+    name: String,
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfOutcome {
-    job: String,
+    name: String,
     outcome: String,
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfLevel {
-    job: String,
+    name: String,
     level: String,
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfJobSeverity {
-    job: String,
+    name: String,
     severity: String,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfChannel {
+    channel: String,
+    state: String,
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -101,6 +119,7 @@ struct Book {
     running: Numbers<OfJob>,
     runs: Numbers<OfOutcome>,
     missed: Numbers<OfJob>,
+    deliveries: Numbers<OfChannel>,
 }
 
 fn family<L>(registry: &mut Registry, name: &str, help: &str) -> Numbers<L>
@@ -138,20 +157,21 @@ impl Book {
             running: family(&mut r, "job_running", "Runs at work"),
             runs: family(&mut r, "job_runs", "Runs in the ledger by outcome"),
             missed: family(&mut r, "job_missed_slots", "Slots in the ledger that passed without a run"),
+            deliveries: family(&mut r, "notification_deliveries", "Messages in the ledger by what became of them"),
             registry: r,
         }
     }
 
     fn job(&self, job: &JobMetrics) {
-        let of = || OfJob { job: job.job.to_string() };
+        let of = || OfJob { name: job.job.to_string() };
         let seconds = |at: DateTime<Utc>| at.timestamp_millis() as f64 / 1000.0;
-        let label = OfJobSeverity { job: job.job.to_string(), severity: job.severity.to_string() };
+        let label = OfJobSeverity { name: job.job.to_string(), severity: job.severity.to_string() };
         self.info.get_or_create(&label).set(1.0);
         self.timeout.get_or_create(&of()).set(job.timeout);
         self.running.get_or_create(&of()).set(job.running as f64);
         self.missed.get_or_create(&of()).set(job.missed as f64);
         for outcome in OUTCOMES {
-            let label = || OfOutcome { job: job.job.to_string(), outcome: outcome.to_owned() };
+            let label = || OfOutcome { name: job.job.to_string(), outcome: outcome.to_owned() };
             let runs = job.runs.iter().find(|(word, _)| word == outcome).map_or(0, |(_, runs)| *runs);
             self.runs.get_or_create(&label()).set(runs as f64);
             if let Some(last) = &job.last {
@@ -167,7 +187,7 @@ impl Book {
             self.success.get_or_create(&of()).set(seconds(at));
         }
         for (level, at) in &job.last_verified {
-            let label = OfLevel { job: job.job.to_string(), level: level.clone() };
+            let label = OfLevel { name: job.job.to_string(), level: level.clone() };
             self.verified.get_or_create(&label).set(seconds(*at));
         }
         if let Some(bytes) = job.set_bytes {
@@ -183,12 +203,21 @@ impl Book {
 ///
 /// # Errors
 /// Never in practice: only memory is written.
-pub fn encode(stack: &str, version: &str, jobs: &[JobMetrics]) -> Result<String, std::fmt::Error> {
+pub fn encode(
+    stack: &str,
+    version: &str,
+    jobs: &[JobMetrics],
+    deliveries: &[Deliveries],
+) -> Result<String, std::fmt::Error> {
     let book = Book::new();
     let build = OfBuild { version: version.to_owned(), stack: stack.to_owned() };
     book.build.get_or_create(&build).set(1.0);
     for job in jobs {
         book.job(job);
+    }
+    for of in deliveries {
+        let label = OfChannel { channel: of.channel.clone(), state: of.state.clone() };
+        book.deliveries.get_or_create(&label).set(of.count as f64);
     }
     let mut text = String::new();
     text::encode(&mut text, &book.registry)?;
@@ -221,15 +250,15 @@ mod tests {
 
     #[test]
     fn instants_are_told_and_a_failure_hides_no_success() {
-        let text = encode("s", "1", &[job()]).unwrap();
+        let text = encode("s", "1", &[job()], &[]).unwrap();
         for line in [
-            "maint_job_last_success_timestamp_seconds{job=\"nightly\"} 1793404920.0",
-            "maint_job_last_run_outcome{job=\"nightly\",outcome=\"failed\"} 1.0",
-            "maint_job_last_run_outcome{job=\"nightly\",outcome=\"ok\"} 0.0",
-            "maint_job_last_run_duration_seconds{job=\"nightly\"} 90.0",
-            "maint_job_last_verified_timestamp_seconds{job=\"nightly\",level=\"drill\"} 1793404920.0",
-            "maint_job_last_set_bytes{job=\"nightly\"} 1234.0",
-            "maint_job_missed_slots{job=\"nightly\"} 2.0",
+            "maint_job_last_success_timestamp_seconds{name=\"nightly\"} 1793404920.0",
+            "maint_job_last_run_outcome{name=\"nightly\",outcome=\"failed\"} 1.0",
+            "maint_job_last_run_outcome{name=\"nightly\",outcome=\"ok\"} 0.0",
+            "maint_job_last_run_duration_seconds{name=\"nightly\"} 90.0",
+            "maint_job_last_verified_timestamp_seconds{name=\"nightly\",level=\"drill\"} 1793404920.0",
+            "maint_job_last_set_bytes{name=\"nightly\"} 1234.0",
+            "maint_job_missed_slots{name=\"nightly\"} 2.0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }
@@ -238,7 +267,7 @@ mod tests {
     #[test]
     fn what_never_was_is_absent_and_not_zero() {
         let new = JobMetrics { last: None, last_success: None, last_verified: Vec::new(), ..job() };
-        let text = encode("s\"x", "1", &[new]).unwrap();
+        let text = encode("s\"x", "1", &[new], &[]).unwrap();
         assert!(!text.contains("maint_job_last_success_timestamp_seconds{"), "{text}");
         assert!(text.contains("stack=\"s\\\"x\""), "{text}");
     }

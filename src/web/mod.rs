@@ -111,15 +111,16 @@ fn failed(error: &(dyn std::error::Error + 'static)) -> Response {
 async fn numbers(State(current): State<Current>) -> Response {
     let made = tokio::task::spawn_blocking(move || {
         let config = current();
-        let jobs = Ledger::open(&config.stack.state_dir)?.metrics(&config.roster(), clock::now())?;
-        Ok::<_, crate::adapters::ledger::LedgerError>((config, jobs))
+        let ledger = Ledger::open(&config.stack.state_dir)?;
+        let jobs = ledger.metrics(&config.roster(), clock::now())?;
+        Ok::<_, crate::adapters::ledger::LedgerError>((config, jobs, ledger.deliveries_by_state()?))
     });
-    let (config, jobs) = match made.await {
+    let (config, jobs, deliveries) = match made.await {
         Ok(Ok(made)) => made,
         Ok(Err(error)) => return failed(&error),
         Err(error) => return failed(&error),
     };
-    match metrics::encode(&config.stack.name, env!("CARGO_PKG_VERSION"), &jobs) {
+    match metrics::encode(&config.stack.name, env!("CARGO_PKG_VERSION"), &jobs, &deliveries) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => failed(&error),
     }

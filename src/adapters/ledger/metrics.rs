@@ -5,8 +5,9 @@ use rusqlite::OptionalExtension;
 
 use super::{Ledger, LedgerError};
 use crate::model::{
+    due::SlotRecord,
     ids::JobName,
-    metrics::{JobMetrics, LastRun},
+    metrics::{Deliveries, JobMetrics, LastRun},
     roster::JobFacts,
 };
 
@@ -34,12 +35,39 @@ impl Ledger {
                 .newest("SELECT max(ended) FROM run WHERE job = ? AND outcome IN ('ok', 'changed', 'warning')", job)?,
             last_verified: self.last_verified(job)?,
             set_bytes: self.last_bytes(job)?,
-            next: facts.schedule.as_ref().and_then(|schedule| schedule.next_after(settled)),
+            next: self.next_open(facts, settled)?,
             timeout: facts.timeout.as_secs_f64(),
             running: self.number("SELECT count(*) FROM run WHERE job = ? AND outcome IS NULL", job)?,
             runs: self.by_outcome(job)?,
-            missed: self.number("SELECT count(*) FROM missed WHERE job = ?", job)?,
+            missed: self.number("SELECT count(*) FROM missed WHERE job = ? AND why <> 'elsewhere'", job)?,
         })
+    }
+
+    /// Messages by channel and by what became of them.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn deliveries_by_state(&self) -> Result<Vec<Deliveries>, LedgerError> {
+        let sql = self.sql("counting deliveries");
+        let text = "SELECT channel, replace(state, ' ', '_'), count(*) FROM delivery GROUP BY channel, state ORDER BY channel, state";
+        let mut query = self.db.prepare_cached(text).map_err(&sql)?;
+        let rows = query
+            .query_map([], |r| Ok(Deliveries { channel: r.get(0)?, state: r.get(1)?, count: r.get(2)? }))
+            .map_err(&sql)?;
+        rows.collect::<Result<_, _>>().map_err(&sql)
+    }
+
+    /// The first slot that nothing ended, be it a run, another host or somebody who said why it was missed.
+    fn next_open(&self, facts: &JobFacts, settled: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        let Some(schedule) = &facts.schedule else { return Ok(None) };
+        let records = self.slot_records(&facts.name, settled)?;
+        let mut next = schedule.next_after(settled);
+        while let Some(slot) = next
+            && matches!(records.get(&slot), Some(SlotRecord::Settled | SlotRecord::Missed))
+        {
+            next = schedule.next_after(slot);
+        }
+        Ok(next)
     }
 
     fn number(&self, text: &str, job: &JobName) -> Result<i64, LedgerError> {

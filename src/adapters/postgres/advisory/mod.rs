@@ -97,15 +97,10 @@ pub enum Claim {
 
 /// A connection of its own to the server, proven to be one.
 async fn connect(server: &PostgresServer, docker: &Docker, name: &str) -> Result<Session, AdvisoryError> {
-    let pooled = |error| match error {
-        PostgresError::Pooler { endpoint } => {
-            AdvisoryError::Pooler { endpoint, saw: "the session began before maint connected".into() }
-        }
-        error => error.into(),
-    };
-    let session = Session::connect(server, docker, &server.dbname, name).await.map_err(pooled)?;
+    let session = Session::connect(server, docker, &server.dbname, name).await.map_err(prove::classify)?;
     session.batch("setting up the session", sql::KEEPALIVE).await?;
-    let other = Session::connect(server, docker, &server.dbname, "maint (is it a pooler?)").await.map_err(pooled)?;
+    let other =
+        Session::connect(server, docker, &server.dbname, "maint (is it a pooler?)").await.map_err(prove::classify)?;
     let proven = prove::direct(&session, &other).await;
     other.close().await;
     proven.map(|()| session)

@@ -1,7 +1,7 @@
 //! Whether a server can hold a lock for a session at all. A pooler cannot: what one session locks, another one has.
 
 use super::{AdvisoryError, LockKey, sql};
-use crate::adapters::postgres::Session;
+use crate::adapters::postgres::{PostgresError, Session};
 
 /// So many transactions of either session are looked at.
 const ROUNDS: usize = 4;
@@ -27,10 +27,10 @@ pub(super) async fn direct(session: &Session, other: &Session) -> Result<(), Adv
     };
     let first = seen(session, key).await?;
     for _ in 0..ROUNDS {
-        other.batch("beginning a transaction", "BEGIN").await.map_err(|e| moved(session, e))?;
+        other.batch("beginning a transaction", "BEGIN").await.map_err(classify)?;
         let theirs = seen(other, key).await?;
         let ours = seen(session, key).await?;
-        other.batch("ending a transaction", "COMMIT").await.map_err(|e| moved(session, e))?;
+        other.batch("ending a transaction", "COMMIT").await.map_err(classify)?;
         if theirs.backend == first.backend || theirs.held {
             return Err(pooler(session, "two sessions share one backend"));
         }
@@ -56,8 +56,7 @@ async fn seen(session: &Session, key: LockKey) -> Result<Seen, AdvisoryError> {
 
 /// The numbers of a one-row answer; without prepared statements, which poolers lose.
 pub(super) async fn values(session: &Session, operation: &str, sql: &str) -> Result<Vec<i64>, AdvisoryError> {
-    let messages =
-        session.client().simple_query(sql).await.map_err(|e| moved(session, session.error(operation, &e)))?;
+    let messages = session.client().simple_query(sql).await.map_err(|e| classify(session.error(operation, &e)))?;
     let row = messages.iter().find_map(|message| match message {
         tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
@@ -66,13 +65,17 @@ pub(super) async fn values(session: &Session, operation: &str, sql: &str) -> Res
     Ok((0..row.len()).filter_map(|i| row.get(i)?.parse().ok()).collect())
 }
 
-fn moved(session: &Session, error: crate::adapters::postgres::PostgresError) -> AdvisoryError {
-    use crate::adapters::postgres::PostgresError;
-    match error {
-        // Found by the session itself, by the age of its backend.
-        PostgresError::Pooler { .. } => pooler(session, "the session began before maint connected"),
-        error => error.into(),
-    }
+/// What a pooler makes of a session, as an error of its own.
+pub(super) fn classify(error: PostgresError) -> AdvisoryError {
+    let (endpoint, saw) = match error {
+        PostgresError::Pooler { endpoint } => (endpoint, "the session began before maint connected"),
+        // The next statement came to another backend (appendix A: 26000, 42P05).
+        PostgresError::Query { endpoint, code, .. } if ["26000", "42P05"].contains(&code.as_str()) => {
+            (endpoint, "a prepared statement was gone when it was to run")
+        }
+        error => return error.into(),
+    };
+    AdvisoryError::Pooler { endpoint, saw: saw.to_owned() }
 }
 
 fn pooler(session: &Session, saw: &str) -> AdvisoryError {
