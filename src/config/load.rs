@@ -13,7 +13,7 @@ use crate::{
         ids::JobName,
         roster::{BackupFacts, JobFacts},
         secret::SecretSource,
-        stack::Stack,
+        stack::{PostgresServer, Stack},
         store::Place,
     },
 };
@@ -40,6 +40,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// The servers that hold locks across hosts, each once.
+    pub fn lock_servers(&self) -> Vec<&PostgresServer> {
+        let names: BTreeSet<&String> = self.jobs.values().filter_map(|job| job.across_hosts.as_ref()).collect();
+        names.into_iter().filter_map(|name| self.stack.postgres.get(name)).collect()
+    }
+
     /// What the jobs promise, for steps and reports.
     pub fn roster(&self) -> Vec<JobFacts> {
         let facts = |job: &Job| JobFacts {

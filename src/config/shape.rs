@@ -12,6 +12,7 @@ use super::{
     job::{IfUnverifiable, Mode, Overlap},
     monitoring::{MetricsSection, WebSection},
     notify::{EscalationSection, NotifySection},
+    reports::CapacitySection,
     targets::{
         AlertmanagerSection, CertificateSection, EndpointSection, MetricSection, PrometheusSection, RedisSection,
     },
@@ -45,6 +46,8 @@ pub struct HostFile {
     pub jobs_dir: Option<PathBuf>,
     /// Where sets are published. Default: `backups`.
     pub backup_dir: Option<PathBuf>,
+    /// Where reports are written. Default: `reports`.
+    pub reports_dir: Option<PathBuf>,
     /// Ledger, locks, journals and host secret; one per host, never per user. Default: `/var/lib/maint`.
     pub state_dir: Option<PathBuf>,
     /// PostgreSQL servers by name.
@@ -85,6 +88,8 @@ pub struct HostFile {
     /// Measures of the stack, by name.
     #[serde(default)]
     pub metric: BTreeMap<String, MetricSection>,
+    /// What a forecast looks at.
+    pub capacity: Option<CapacitySection>,
     /// How `maint serve` behaves.
     pub daemon: Option<DaemonSection>,
     /// What Prometheus is told.
@@ -269,6 +274,9 @@ pub struct JobFile {
     pub locks: Vec<String>,
     /// How long to wait for a lock. Default: `1h`.
     pub lock_wait: Option<Span>,
+    /// A `[postgres.NAME]` that all ops hosts reach directly: by a lock there, one of them runs a slot, and no two at once.
+    /// Default: only this host is minded.
+    pub across_hosts: Option<String>,
     /// `sequence`: one step after the other, and the first that fails ends the run. `checklist`: all at once, for checks.
     /// Default: `sequence`.
     pub mode: Option<Mode>,

@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 
 use crate::{
-    adapters::{files::FileError, ledger::LedgerError, lock::LockError, secret::SecretError, signature::SignError},
+    adapters::{
+        files::FileError, ledger::LedgerError, lock::LockError, postgres::advisory::AdvisoryError, secret::SecretError,
+        signature::SignError,
+    },
     capture::quiesce::QuiesceError,
     engine::{plan::PlanError, recover::RecoverError},
     model::failure::{Class, Diagnose},
+    upkeep::rolling::RollError,
 };
 
 /// Why a run could not begin. What goes wrong later is the run's outcome, not an error.
@@ -26,10 +30,16 @@ pub enum RunError {
     Sign(#[from] SignError),
     #[error(transparent)]
     Quiesce(#[from] QuiesceError),
+    #[error(transparent)]
+    Roll(#[from] RollError),
     #[error("the state directory {} cannot be used", path.display())]
     StateDir { path: PathBuf, source: FileError },
     #[error(transparent)]
     Recover(Box<RecoverError>),
+    #[error(transparent)]
+    Across(#[from] AdvisoryError),
+    #[error("the lock across hosts is held by {0}")]
+    Elsewhere(String),
     #[error("stopped while waiting for the lock {0}")]
     StoppedWaiting(String),
 }
@@ -44,7 +54,10 @@ impl Diagnose for RunError {
             Self::Secret(e) => e.class(),
             Self::Sign(e) => e.class(),
             Self::Quiesce(e) => e.class(),
+            Self::Roll(e) => e.class(),
             Self::Recover(e) => e.class(),
+            Self::Across(e) => e.class(),
+            Self::Elsewhere(_) => Class::Locked,
             Self::StateDir { .. } => Class::Failed,
             Self::StoppedWaiting(_) => Class::Interrupted,
         }
@@ -59,11 +72,14 @@ impl Diagnose for RunError {
             Self::Secret(e) => e.hint(),
             Self::Sign(e) => e.hint(),
             Self::Quiesce(e) => e.hint(),
+            Self::Roll(e) => e.hint(),
             Self::StateDir { path, .. } => Some(format!(
                 "run it as the user that owns {}, e.g.: sudo -u maint maint …; or set state_dir",
                 path.display()
             )),
             Self::Recover(e) => e.hint(),
+            Self::Across(e) => e.hint(),
+            Self::Elsewhere(_) => Some("wait for it; see what it does: maint runs, on that host".into()),
             Self::StoppedWaiting(_) => None,
         }
     }

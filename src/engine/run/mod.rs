@@ -3,10 +3,13 @@
 mod attempt;
 mod checklist;
 mod error;
+mod hosts;
 mod journal;
+mod left;
 mod locks;
 mod prune;
 mod tail;
+mod trouble;
 mod upload;
 
 pub use error::RunError;
@@ -22,6 +25,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use locks::Taken;
+use trouble::{Trouble, too_long};
 
 use super::{
     after,
@@ -40,11 +44,10 @@ use crate::{
         publish::Published,
         staging::{self, Staging},
     },
-    capture::quiesce,
     config::{Config, Job, Mode},
     model::{
         event::{Event, EventSink},
-        failure::{Class, Diagnose, chain},
+        failure::Class,
         finding::Finding,
         ids::{RunId, StepId},
         manifest::{Artifact, Trigger},
@@ -52,7 +55,6 @@ use crate::{
         roster::JobFacts,
         secret::Secret,
         stack::Stack,
-        units::Elapsed,
     },
 };
 
@@ -86,31 +88,6 @@ impl RunReport {
     /// A slot that needs no run.
     fn skipped(id: RunId, why: String, log_dir: PathBuf) -> Self {
         Self { id, outcome: Outcome::Skipped(why), class: None, set: None, log_dir, began: false }
-    }
-}
-
-/// What went wrong in a step or stage.
-#[derive(Debug, Clone)]
-struct Trouble {
-    outcome: Outcome,
-    class: Class,
-    hint: Option<String>,
-}
-
-impl Trouble {
-    fn of(error: &(impl Diagnose + 'static)) -> Self {
-        let class = error.class();
-        let message = chain(error);
-        let outcome = match class {
-            Class::Interrupted => Outcome::Interrupted,
-            Class::Unverifiable => Outcome::Unknown(message),
-            _ => Outcome::Failed(message),
-        };
-        Self { outcome, class, hint: error.hint() }
-    }
-
-    fn failed(message: String) -> Self {
-        Self { outcome: Outcome::Failed(message), class: Class::Failed, hint: None }
     }
 }
 
@@ -179,12 +156,16 @@ async fn locked_and_carried_out(
             return Ok(RunReport::skipped(id, format!("the slot is being done by {holder}"), log_dir));
         }
     };
-    let back = quiesce::recover(&stack.state_dir).await?;
     let dead = ledger.interrupt_dead(&job.name, started)?;
-    if let Some(why) = done_already(&ledger, &plan, order.trigger)? {
+    let left = left::put_right(&stack.state_dir, dead).await?;
+    let trigger = order.trigger;
+    if let Some(why) = done_already(&ledger, &plan, trigger)? {
         return Ok(RunReport::skipped(id, why, log_dir));
     }
-    let trigger = order.trigger;
+    let hosts = hosts::ask(&plan, &stack, (id, trigger), &host_secret, cancel).await?;
+    if let Some(why) = hosts.skip(&ledger, &plan, trigger)? {
+        return Ok(RunReport::skipped(id, why, log_dir));
+    }
     let attempt = ledger.begin(&NewRun { id, job: job.name.clone(), trigger, slot: plan.slot, started })?;
     if after::is_partial(order) {
         ledger.decided(&id.to_string())?;
@@ -193,12 +174,13 @@ async fn locked_and_carried_out(
     }
     let ledger = Arc::new(std::sync::Mutex::new(ledger));
     let sink = journal::attach(&stack.state_dir, id, ledger.clone(), sink.clone())?;
-    let cancel = cancel.clone();
+    let cancel = hosts.watch(cancel);
     let roster = Arc::new(config.roster());
     let run =
         Run { id, plan: &plan, stack, roster, trigger, started, attempt, host_secret, signer, ledger, sink, cancel };
-    run.announce(&dead, &back);
+    run.announce(&left);
     let (trouble, set, outcome) = run.carry_out().await;
+    let trouble = hosts::give_back(hosts, trouble, &outcome).await;
     run.end(trouble, set, outcome, log_dir)
 }
 
@@ -226,22 +208,6 @@ fn done_already(ledger: &Ledger, plan: &Plan, trigger: Trigger) -> Result<Option
 }
 
 impl Run<'_> {
-    fn announce(&self, dead: &[String], back: &quiesce::Recovery) {
-        let steps = self.plan.chosen().map(|s| s.id.clone()).collect();
-        let job = self.plan.job.name.clone();
-        self.sink.emit(Event::RunStarted { run: self.id, job, attempt: self.attempt, steps });
-        for id in dead {
-            self.note("run", format!("the run {id} died without an end; it is marked as interrupted"));
-        }
-        for of_run in &back.recovered {
-            let names = of_run.containers.join(", ");
-            self.note("run", format!("{names}: brought back after the death of {}", of_run.ticket));
-        }
-        for error in &back.failed {
-            self.note("run", chain(error));
-        }
-    }
-
     fn note(&self, step: &str, text: String) {
         if let Ok(step) = step.parse() {
             self.sink.emit(Event::Note { step, text });
@@ -384,13 +350,5 @@ impl Run<'_> {
         // A set stands even where the ledger cannot say so; but a run that nobody can see later did not go well.
         recorded?;
         Ok(RunReport { id: self.id, outcome, class, set, log_dir, began: true })
-    }
-}
-
-/// What is said of a step or stage that took too long.
-fn too_long(limit: std::time::Duration, whose: &str) -> Trouble {
-    Trouble {
-        hint: Some(format!("raise the {whose}'s `timeout` if this is how long it takes")),
-        ..Trouble::failed(format!("took longer than the {whose}'s timeout of {}", Elapsed(limit)))
     }
 }
