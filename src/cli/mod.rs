@@ -25,6 +25,7 @@ mod run;
 mod runs;
 mod serve;
 mod set_arg;
+mod systemd;
 mod upload;
 mod verify;
 
@@ -68,6 +69,7 @@ Examples:
   maint verify backups/monthly/202608     believe nothing, read everything
   maint restore monthly --into db:copy    the newest dump of a series into a new database
   maint audit --html audit.html           is every backup there, whole, and as it was made?
+  maint systemd install --now             let timers run the jobs
 
 Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 verification failed, 4 could not be checked,
 5 lock not obtained, 130 interrupted\n";
@@ -93,6 +95,7 @@ enum Command {
     Capacity(capacity::Capacity),
     Notify(notify::Notify),
     Ack(ack::Ack),
+    Systemd(systemd::Systemd),
     Generate(generate::Generate),
     #[command(hide = true, name = "__guard")]
     Guard(guard::Guard),
@@ -159,6 +162,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Capacity(command) => command.run(&global),
         Command::Notify(command) => command.run(&global),
         Command::Ack(command) => command.run(&global),
+        Command::Systemd(command) => command.run(&global),
         Command::Generate(command) => command.run(&global),
         Command::Guard(command) => command.run(),
     }

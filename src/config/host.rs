@@ -11,7 +11,7 @@ use super::{
     document::{Document, nearest, place},
     monitoring, notify, reports, secrets,
     shape::{DrillSection, HostFile, PostgresSection, SignSection},
-    stores, targets,
+    stores, systemd, targets,
 };
 use crate::model::{
     secret::SecretSource,
@@ -70,6 +70,7 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         stores,
         notify,
         audit: coverage::resolve(document, raw.audit.unwrap_or_default(), raw.coverage.unwrap_or_default(), mistakes),
+        systemd: systemd::resolve(document, &root, raw.systemd.unwrap_or_default(), mistakes),
         sign: raw.sign.map(|section| sign(document, &root, section, mistakes)).unwrap_or_default(),
         metrics,
         web,

@@ -1,7 +1,7 @@
 //! Finds, reads, checks and resolves the configuration.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,7 +13,7 @@ use crate::{
         ids::JobName,
         roster::{BackupFacts, JobFacts},
         secret::SecretSource,
-        stack::Stack,
+        stack::{PostgresServer, Stack},
         store::Place,
     },
 };
@@ -33,11 +33,19 @@ pub struct Config {
     pub stack: Arc<Stack>,
     /// Its jobs.
     pub jobs: BTreeMap<JobName, Job>,
+    /// The systemd credentials that it names.
+    pub credentials: BTreeSet<String>,
     /// What is valid but worth a look.
     pub warnings: Vec<Mistake>,
 }
 
 impl Config {
+    /// The servers that hold locks across hosts, each once.
+    pub fn lock_servers(&self) -> Vec<&PostgresServer> {
+        let names: BTreeSet<&String> = self.jobs.values().filter_map(|job| job.across_hosts.as_ref()).collect();
+        names.into_iter().filter_map(|name| self.stack.postgres.get(name)).collect()
+    }
+
     /// What the jobs promise, for steps and reports.
     pub fn roster(&self) -> Vec<JobFacts> {
         let facts = |job: &Job| JobFacts {
@@ -68,6 +76,7 @@ pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     let Some(raw) = document.read(&mut mistakes) else { return Err(ConfigError { mistakes }) };
     let stack = host::resolve(&document, &path, raw, &mut mistakes);
     mistakes.extend(trust::check(&stack.jobs_dir));
+    let credentials = document.credentials();
     let jobs = read_jobs(&stack, &mut mistakes);
     jobs::check_series(&jobs, &stack.jobs_dir, &mut mistakes);
     // A job that is wrong itself would be missed here.
@@ -93,7 +102,7 @@ pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     if mistakes.iter().any(|m| !m.warning) {
         return Err(ConfigError { mistakes });
     }
-    Ok(Config { path, stack: Arc::new(stack), jobs, warnings: mistakes })
+    Ok(Config { path, stack: Arc::new(stack), jobs, credentials, warnings: mistakes })
 }
 
 /// Loads what is right of a configuration: for telling somebody that it is wrong, for nothing else. Mistakes stand in the
@@ -111,8 +120,9 @@ pub fn load_to_tell(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     let document = read(&path)?;
     let Some(raw) = document.read_the_rest().filter(|_| trusted) else { return Err(wrong) };
     let stack = host::resolve(&document, &path, raw, &mut Vec::new());
+    let credentials = document.credentials();
     let jobs = read_jobs(&stack, &mut Vec::new());
-    Ok(Config { path, stack: Arc::new(stack), jobs, warnings: wrong.mistakes })
+    Ok(Config { path, stack: Arc::new(stack), jobs, credentials, warnings: wrong.mistakes })
 }
 
 /// Loads the same, where there is one at all: some commands work on a host that has none.

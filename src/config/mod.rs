@@ -4,6 +4,7 @@
 //! [`document`](self) gives every value its place in the text, `shape` is what the files may say, `host` and `jobs`
 //! turn that into what the engine knows, `later` names what a later version will bring.
 
+mod clocks;
 mod compose;
 mod coverage;
 pub mod daemon;
@@ -21,6 +22,7 @@ mod reports;
 mod secrets;
 pub mod shape;
 mod stores;
+mod systemd;
 mod targets;
 mod trust;
 

@@ -1,10 +1,11 @@
 //! What `maint.toml` and the job files may say. The generated reference is made from these types.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use super::systemd::SystemdSection;
 use super::{
     compose::ComposeSection,
     daemon::DaemonSection,
@@ -16,6 +17,7 @@ use super::{
         AlertmanagerSection, CertificateSection, EndpointSection, MetricSection, PrometheusSection, RedisSection,
     },
 };
+pub use crate::model::span::Span;
 use crate::{
     model::{
         due::CatchUp,
@@ -29,23 +31,6 @@ use crate::{
     },
     steps::Step,
 };
-
-/// `30s`, `10m`, `4h`, `1d`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
-#[schemars(with = "String")]
-pub struct Span(pub Duration);
-
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match humantime::parse_duration(&text) {
-            Ok(duration) if !duration.is_zero() => Ok(Self(duration)),
-            _ => Err(format!("`{text}` is not a duration; expected e.g. \"30s\", \"10m\", \"4h\"")),
-        }
-    }
-}
 
 /// `maint.toml`: what this host has.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -83,6 +68,8 @@ pub struct HostFile {
     pub store: BTreeMap<String, StoreSection>,
     /// Who signs sets and records, and who is believed.
     pub sign: Option<SignSection>,
+    /// How the units name things.
+    pub systemd: Option<SystemdSection>,
     /// Prometheus servers, by name.
     #[serde(default)]
     pub prometheus: BTreeMap<String, PrometheusSection>,
@@ -287,6 +274,9 @@ pub struct JobFile {
     pub locks: Vec<String>,
     /// How long to wait for a lock. Default: `1h`.
     pub lock_wait: Option<Span>,
+    /// A `[postgres.NAME]` that all ops hosts reach directly: by a lock there, one of them runs a slot, and no two at once.
+    /// Default: only this host is minded.
+    pub across_hosts: Option<String>,
     /// `sequence`: one step after the other, and the first that fails ends the run. `checklist`: all at once, for checks.
     /// Default: `sequence`.
     pub mode: Option<Mode>,

@@ -156,6 +156,7 @@ pub async fn run_slot(
         RunError::Lock(LockError::Held { name, holder }) if of_own_job(name) => {
             (Why::Overlapped, format!("{holder} was still at work"))
         }
+        RunError::Elsewhere(holder) => (Why::Overlapped, format!("{holder} was still at work")),
         RunError::Lock(LockError::Held { .. }) => (Why::Locked, chain(&error)),
         _ => (Why::NotBegun, chain(&error)),
     };

@@ -127,6 +127,13 @@ impl Bands {
         Self { less_is_better: true, excellent: None, good, critical, printed }
     }
 
+    /// More is better: good above the one, critical below the other.
+    pub fn above(good: f64, critical: f64) -> Self {
+        let printed =
+            Printed { excellent: None, good: format!(">{good}"), warning: None, critical: format!("<{critical}") };
+        Self { less_is_better: false, excellent: None, good, critical, printed }
+    }
+
     /// The band of a measured number.
     pub fn band(&self, value: f64) -> Band {
         if !value.is_finite() {

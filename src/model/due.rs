@@ -65,6 +65,8 @@ pub enum Why {
     NotBegun,
     /// The job's schedule was changed before it ran.
     Rescheduled,
+    /// Another host did it, or is at work for it: nothing is owed.
+    Elsewhere,
 }
 
 impl Why {
@@ -85,6 +87,7 @@ impl Why {
             Self::Interrupted => "interrupted",
             Self::NotBegun => "not_begun",
             Self::Rescheduled => "rescheduled",
+            Self::Elsewhere => "elsewhere",
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{
     reports::ReportSettings,
     secret::SecretSource,
     store::Stores,
+    systemd::SystemdSettings,
     targets::Targets,
 };
 
@@ -47,6 +48,8 @@ pub struct Stack {
     pub sign: SignSettings,
     /// What an audit goes by.
     pub audit: AuditSettings,
+    /// How the units name things.
+    pub systemd: SystemdSettings,
     /// What checks look at.
     pub targets: Targets,
     /// Where reports go, and what they look at.

@@ -7,6 +7,7 @@ use crate::{
     },
     model::failure::{Class, Diagnose},
     reports::ReportError,
+    upkeep::UpkeepError,
 };
 
 /// Why a step failed.
@@ -32,6 +33,8 @@ pub enum StepError {
     Scan(#[from] ScanError),
     #[error("the Docker engine could not be asked")]
     Unasked(#[source] DockerError),
+    #[error(transparent)]
+    Upkeep(#[from] UpkeepError),
 }
 
 impl StepError {
@@ -52,6 +55,7 @@ impl StepError {
             Self::Process(e) => e,
             Self::Scan(e) => e,
             Self::Unasked(e) => e,
+            Self::Upkeep(e) => e,
         }
     }
 }

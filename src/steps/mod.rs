@@ -7,6 +7,8 @@ pub mod capture;
 pub mod checks;
 pub mod context;
 mod error;
+pub mod maintenance;
+mod parameters;
 pub mod reports;
 
 pub use context::{StepContext, StepReport};
@@ -64,7 +66,7 @@ macro_rules! step_kinds {
         /// One step's kind and parameters.
         #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
         pub enum Step {
-            $(#[serde(rename = $name)] $variant($kind),)+
+            $(#[serde(rename = $name)] $variant(Box<$kind>),)+
         }
 
         impl Step {
@@ -129,6 +131,24 @@ step_kinds! {
     "performance" Performance => reports::performance::Performance,
     "capacity" Capacity => reports::capacity::Capacity,
     "recommendations" Recommendations => reports::recommendations::Recommendations,
+    "containers" Containers => checks::containers::Containers,
+    "resources" Resources => checks::resources::Resources,
+    "endpoint" Endpoint => checks::endpoint::Endpoint,
+    "alerts" Alerts => checks::alerts::Alerts,
+    "metric" Metric => checks::metric::Metric,
+    "postgres_health" PostgresHealth => checks::postgres_health::PostgresHealth,
+    "redis_cluster" RedisCluster => checks::redis_cluster::RedisCluster,
+    "disk" Disk => checks::disk::Disk,
+    "certificate" Certificate => checks::certificate::Certificate,
+    "backup_freshness" BackupFreshness => checks::backup_freshness::BackupFreshness,
+    "log_rotation" LogRotation => checks::log_rotation::LogRotation,
+    "traffic" Traffic => checks::traffic::Traffic,
+    "utilisation" Utilisation => checks::utilisation::Utilisation,
     "image_scan" ImageScan => checks::image_scan::ImageScan,
     "cert_renew" CertRenew => checks::cert_renew::CertRenew,
+    "vacuum" Vacuum => maintenance::vacuum::Vacuum,
+    "reindex" Reindex => maintenance::reindex::Reindex,
+    "analyze" Analyze => maintenance::analyze::Analyze,
+    "bloat" Bloat => maintenance::bloat::BloatReport,
+    "log_rotate" LogRotate => maintenance::log_rotate::LogRotate,
 }

@@ -32,6 +32,7 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         drill: DrillSettings::below(&root.join("state")),
         notify: Default::default(),
         audit: maint::model::stack::AuditSettings::default(),
+        systemd: maint::model::systemd::SystemdSettings::default(),
         daemon: Default::default(),
         metrics: Default::default(),
         web: None,

@@ -195,6 +195,7 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         stores: std::collections::BTreeMap::new(),
         notify: Default::default(),
         audit: maint::model::stack::AuditSettings::default(),
+        systemd: maint::model::systemd::SystemdSettings::default(),
         daemon: Default::default(),
         metrics: Default::default(),
         web: None,

@@ -71,6 +71,8 @@ pub struct Replica {
     pub config_hash: Option<String>,
     /// The volumes that it may write to, by name, and their places.
     pub volumes: Vec<(String, String)>,
+    /// The most memory that it may use; `None`: no limit is set.
+    pub memory_limit: Option<u64>,
     /// How long it may take to end.
     pub stop_timeout: Option<Duration>,
     /// The command that it runs.
@@ -194,6 +196,11 @@ fn read(id: &str, found: ContainerInspectResponse) -> Result<Replica, DockerErro
         volumes: written
             .map(|mount| (mount.name.or(mount.source).unwrap_or_default(), mount.destination.unwrap_or_default()))
             .collect(),
+        memory_limit: found
+            .host_config
+            .and_then(|host| host.memory)
+            .and_then(|limit| u64::try_from(limit).ok())
+            .filter(|limit| *limit > 0),
         stop_timeout: config.stop_timeout.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs),
         command: config.entrypoint.unwrap_or_default().into_iter().chain(config.cmd.unwrap_or_default()).collect(),
         id: found.id.ok_or_else(|| lacks("its id"))?,

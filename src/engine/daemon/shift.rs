@@ -25,6 +25,7 @@ use crate::{
     config::{Config, ConfigError, Job},
     engine::{
         due::{self, Moment, Tried},
+        recover::{self, RecoverError},
         run::{self, RunError},
     },
     model::{
@@ -38,6 +39,8 @@ use crate::{
 
 /// A job whose slot is open, or that could not be looked at, is looked at again after this.
 const AGAIN: chrono::Duration = chrono::Duration::seconds(30);
+/// How often it is looked for runs that died beside the daemon.
+const ROUND: Duration = Duration::from_secs(60);
 /// A clock that differs by more from what the monotonic one says was set, or the host was asleep.
 const JUMP: chrono::Duration = chrono::Duration::seconds(10);
 
@@ -64,6 +67,8 @@ pub(super) struct Shift {
     clocks: (DateTime<Utc>, std::time::Instant),
     status: String,
     teller: Teller,
+    /// When it was last looked for runs that died.
+    round: std::time::Instant,
 }
 
 impl Shift {
@@ -82,6 +87,7 @@ impl Shift {
             clocks: (clock::now(), clock::monotonic()),
             status: String::new(),
             teller: Teller::default(),
+            round: clock::monotonic(),
         };
         this.watch();
         let config = this.config.path.clone();
@@ -113,6 +119,10 @@ impl Shift {
     pub(super) fn tick(&mut self) {
         let now = clock::now();
         self.mind_the_clock(now);
+        if self.round.elapsed() >= ROUND {
+            self.round = clock::monotonic();
+            self.find_dead(now);
+        }
         let due: Vec<JobName> =
             self.watched.iter().filter(|(_, watched)| watched.look <= now).map(|(name, _)| name.clone()).collect();
         for name in due {
@@ -135,6 +145,26 @@ impl Shift {
             for watched in self.watched.values_mut() {
                 watched.look = now;
             }
+        }
+    }
+
+    /// Runs by hand may have died, of jobs with and without a schedule. Their slots are looked at anew.
+    fn find_dead(&mut self, now: DateTime<Utc>) {
+        let state_dir = &self.config.stack.state_dir;
+        let found = self.ledger.unfinished_jobs().map_err(RecoverError::from).and_then(|jobs| {
+            let dead = |job: JobName| Ok((recover::runs(&self.ledger, state_dir, &job, true)?, job));
+            jobs.into_iter().map(dead).collect::<Result<Vec<_>, RecoverError>>()
+        });
+        match found {
+            Ok(found) => {
+                for (runs, job) in found.into_iter().filter(|(runs, _)| !runs.is_empty()) {
+                    runs.iter().for_each(|run| self.say(Said::PutRight(due::dead(run))));
+                    if let Some(watched) = self.watched.get_mut(&job) {
+                        watched.look = now;
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(error = %chain(&error), "it cannot be looked for runs that died"),
         }
     }
 

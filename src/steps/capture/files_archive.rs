@@ -235,9 +235,12 @@ mod tests {
             stores: std::collections::BTreeMap::new(),
             notify: Default::default(),
             audit: crate::model::stack::AuditSettings::default(),
+            systemd: crate::model::systemd::SystemdSettings::default(),
             daemon: Default::default(),
             sign: Default::default(),
             targets: Default::default(),
+            metrics: Default::default(),
+            web: Default::default(),
         }
     }
 
