@@ -3,6 +3,7 @@
 mod ack;
 mod audit;
 mod backups;
+mod board;
 mod capacity;
 mod check;
 mod copy_arg;

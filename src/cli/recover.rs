@@ -53,6 +53,10 @@ impl Recover {
                 ),
             }
         }
+        for healed in &found.services {
+            let done = done("put right", "put right");
+            println!("{done}: {}, whose update by {} died: {}", healed.service, healed.owner, healed.what);
+        }
         for owner in &found.helpers {
             println!("{}: the helper container of the dead capture {owner}", done("removed", "remove"));
         }

@@ -1,4 +1,4 @@
-//! Puts right what dead runs left: containers that they stopped, helpers on the engine, staging directories, drills, and runs
+//! Puts right what dead runs left: containers that they stopped, services that they were updating, helpers on the engine, staging directories, drills, and runs
 //! in the ledger that never ended. What a living run has is never touched.
 
 use std::path::Path;
@@ -25,6 +25,7 @@ use crate::{
         ids::JobName,
         stack::Stack,
     },
+    upkeep::rolling::{self, Healed, RollError},
 };
 
 /// Why it could not even be looked.
@@ -38,6 +39,8 @@ pub enum RecoverError {
     File(#[from] FileError),
     #[error(transparent)]
     Quiesce(#[from] QuiesceError),
+    #[error(transparent)]
+    Roll(#[from] RollError),
 }
 
 impl Diagnose for RecoverError {
@@ -47,6 +50,7 @@ impl Diagnose for RecoverError {
             Self::Lock(e) => e.class(),
             Self::File(e) => e.class(),
             Self::Quiesce(e) => e.class(),
+            Self::Roll(e) => e.class(),
         }
     }
 
@@ -56,6 +60,7 @@ impl Diagnose for RecoverError {
             Self::Lock(e) => e.hint(),
             Self::File(e) => e.hint(),
             Self::Quiesce(e) => e.hint(),
+            Self::Roll(e) => e.hint(),
         }
     }
 }
@@ -65,6 +70,8 @@ impl Diagnose for RecoverError {
 pub struct Recovery {
     /// Containers of dead captures.
     pub containers: Vec<Recovered>,
+    /// Services whose update died.
+    pub services: Vec<Healed>,
     /// Helper containers on the engine.
     pub helpers: Vec<String>,
     /// Staging directories of dead runs.
@@ -81,6 +88,7 @@ impl Recovery {
     /// Whether there was nothing to put right.
     pub fn is_empty(&self) -> bool {
         self.containers.is_empty()
+            && self.services.is_empty()
             && self.helpers.is_empty()
             && self.staging.is_empty()
             && self.drills.is_empty()
@@ -103,6 +111,7 @@ pub async fn recover(stack: &Stack, act: bool) -> Result<Recovery, RecoverError>
         return Ok(found);
     }
     containers(&stack.state_dir, act, &mut found).await?;
+    services(&stack.state_dir, act, &mut found).await?;
     if let Err(error) = helpers(stack, act, &mut found).await {
         found.fail(&error);
     }
@@ -134,6 +143,25 @@ async fn containers(state_dir: &Path, act: bool, found: &mut Recovery) -> Result
         })
         .collect();
     found.containers.append(&mut notes);
+    Ok(())
+}
+
+/// Services whose update died in the middle: it is finished, or taken back.
+async fn services(state_dir: &Path, act: bool, found: &mut Recovery) -> Result<(), RecoverError> {
+    if act {
+        let recovery = rolling::recover(state_dir).await?;
+        found.services = recovery.healed;
+        for error in &recovery.failed {
+            found.fail(error);
+        }
+        return Ok(());
+    }
+    let healed = |journal: rolling::Journal| Healed {
+        owner: format!("{}-{}", journal.run, journal.step),
+        service: journal.service,
+        what: "its update is finished, or taken back".to_owned(),
+    };
+    found.services = rolling::look(state_dir)?.into_iter().map(healed).collect();
     Ok(())
 }
 

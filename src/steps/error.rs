@@ -7,7 +7,7 @@ use crate::{
     },
     model::failure::{Class, Diagnose},
     reports::ReportError,
-    upkeep::UpkeepError,
+    upkeep::{UpkeepError, pull::PullError, rolling::RollError},
 };
 
 /// Why a step failed.
@@ -23,6 +23,10 @@ pub enum StepError {
     Volume(#[from] VolumeError),
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    #[error(transparent)]
+    Roll(#[from] RollError),
     #[error(transparent)]
     Report(#[from] ReportError),
     #[error(transparent)]
@@ -40,7 +44,11 @@ pub enum StepError {
 impl StepError {
     /// Whether it tells of harm that somebody has to mend, and so must be heard even where the run was to end anyway.
     pub fn is_harm(&self) -> bool {
-        matches!(self, Self::Volume(VolumeError::Quiesce(QuiesceError::NotBack { .. })))
+        match self {
+            Self::Volume(VolumeError::Quiesce(QuiesceError::NotBack { .. })) => true,
+            Self::Roll(error) => error.is_harm(),
+            _ => false,
+        }
     }
 
     fn inner(&self) -> &dyn Diagnose {
@@ -50,6 +58,8 @@ impl StepError {
             Self::Archive(e) => e,
             Self::Volume(e) => e,
             Self::File(e) => e,
+            Self::Pull(e) => e,
+            Self::Roll(e) => e,
             Self::Report(e) => e,
             Self::Ledger(e) => e,
             Self::Process(e) => e,

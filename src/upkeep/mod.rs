@@ -4,6 +4,7 @@
 
 pub mod bloat;
 mod error;
+mod images;
 pub mod indexes;
 pub mod logs;
 pub mod pull;

@@ -28,6 +28,16 @@ pub struct Engine {
     dir: TempDir,
     stop: Option<mpsc::Sender<()>>,
     keeper: Option<JoinHandle<()>>,
+    network: Network,
+}
+
+/// Whether containers can have networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// They have none.
+    Without,
+    /// The engine has a network name space of its own, with bridges that nobody else sees and that are gone with it.
+    Own,
 }
 
 impl Engine {
@@ -43,14 +53,30 @@ impl Engine {
         engine
     }
 
+    /// The engine of this test binary for containers that talk to each other.
+    pub fn shared_with_networks() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Engine>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(engine) = shared.upgrade() {
+            return engine;
+        }
+        let engine = Arc::new(Self::start_with(Network::Own));
+        *shared = Arc::downgrade(&engine);
+        engine
+    }
+
     /// An engine of one's own: for tests that stop it.
     pub fn start() -> Self {
+        Self::start_with(Network::Without)
+    }
+
+    fn start_with(network: Network) -> Self {
         assert!(
             rustix::process::geteuid().is_root(),
             "the Docker tests start a private dockerd, which needs root: run scripts/test as root"
         );
         let dir = tempfile::Builder::new().prefix("maint-docker-").tempdir().expect("a temporary directory");
-        let mut engine = Self { dir, stop: None, keeper: None };
+        let mut engine = Self { dir, stop: None, keeper: None, network };
         engine.resume();
         engine.import_busybox();
         engine
@@ -60,11 +86,11 @@ impl Engine {
     pub fn resume(&mut self) {
         let (stop, stopped) = mpsc::channel();
         let (up, is_up) = mpsc::channel();
-        let dir = self.dir.path().to_owned();
+        let (dir, network) = (self.dir.path().to_owned(), self.network);
         // The kernel ends dockerd when this thread ends (PR_SET_PDEATHSIG is about threads): also when the tests are
         // killed. So the thread waits as long as the engine is wanted.
         self.keeper = Some(std::thread::spawn(move || {
-            let mut child = spawn(&dir);
+            let mut child = spawn(&dir, network);
             up.send(()).expect("the engine waits");
             let _ = stopped.recv();
             end(&mut child);
@@ -145,8 +171,21 @@ impl Engine {
         self.docker(&["volume", "inspect", "--format", "{{.Mountpoint}}", name]).into()
     }
 
+    /// Imports a directory tree as an image.
+    pub fn import(&self, root: &Path, image: &str) {
+        let tar = tempfile::NamedTempFile::new().unwrap();
+        let packed = Command::new("tar").arg("-C").arg(root).arg("-cf").arg(tar.path()).arg(".").status().unwrap();
+        assert!(packed.success());
+        self.docker(&["import", tar.path().to_str().unwrap(), image]);
+    }
+
+    /// A tree with busybox and nothing else: what [`IMAGE`] is made from.
+    pub fn busybox_tree(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
     fn import_busybox(&self) {
-        let root = self.dir.path().join("root");
+        let root = self.busybox_tree();
         std::fs::create_dir_all(root.join("bin")).unwrap();
         std::fs::create_dir_all(root.join("tmp")).unwrap();
         std::fs::copy("/bin/busybox", root.join("bin/busybox")).expect("apt-get install busybox-static");
@@ -154,18 +193,21 @@ impl Engine {
         for applet in String::from_utf8(list.stdout).unwrap().lines().filter(|applet| *applet != "busybox") {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
-        let tar = self.dir.path().join("busybox.tar");
-        let packed = Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&tar).arg(".").status().unwrap();
-        assert!(packed.success());
-        self.docker(&["import", tar.to_str().unwrap(), IMAGE]);
+        self.import(&root, IMAGE);
     }
 }
 
-fn spawn(dir: &Path) -> Child {
+fn spawn(dir: &Path, network: Network) -> Child {
     let log = std::fs::File::create(dir.join("log")).unwrap();
     let at = |name: &str| dir.join(name).display().to_string();
+    let own_network: &[&str] = match network {
+        Network::Without => &[],
+        Network::Own => &["unshare", "--net", "sh", "-c", "busybox ip link set lo up && exec \"$@\"", "sh"],
+    };
     Command::new("setpriv")
-        .args(["--pdeathsig", "TERM", "dockerd"])
+        .args(["--pdeathsig", "TERM"])
+        .args(own_network)
+        .arg("dockerd")
         .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
         .args(["--host", &format!("unix://{}", at("docker.sock")), "--group", "root"])
         .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"])

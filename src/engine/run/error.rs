@@ -10,6 +10,7 @@ use crate::{
     capture::quiesce::QuiesceError,
     engine::{plan::PlanError, recover::RecoverError},
     model::failure::{Class, Diagnose},
+    upkeep::rolling::RollError,
 };
 
 /// Why a run could not begin. What goes wrong later is the run's outcome, not an error.
@@ -29,6 +30,8 @@ pub enum RunError {
     Sign(#[from] SignError),
     #[error(transparent)]
     Quiesce(#[from] QuiesceError),
+    #[error(transparent)]
+    Roll(#[from] RollError),
     #[error("the state directory {} cannot be used", path.display())]
     StateDir { path: PathBuf, source: FileError },
     #[error(transparent)]
@@ -51,6 +54,7 @@ impl Diagnose for RunError {
             Self::Secret(e) => e.class(),
             Self::Sign(e) => e.class(),
             Self::Quiesce(e) => e.class(),
+            Self::Roll(e) => e.class(),
             Self::Recover(e) => e.class(),
             Self::Across(e) => e.class(),
             Self::Elsewhere(_) => Class::Locked,
@@ -68,6 +72,7 @@ impl Diagnose for RunError {
             Self::Secret(e) => e.hint(),
             Self::Sign(e) => e.hint(),
             Self::Quiesce(e) => e.hint(),
+            Self::Roll(e) => e.hint(),
             Self::StateDir { path, .. } => Some(format!(
                 "run it as the user that owns {}, e.g.: sudo -u maint maint …; or set state_dir",
                 path.display()

@@ -5,6 +5,7 @@ mod checklist;
 mod error;
 mod hosts;
 mod journal;
+mod left;
 mod locks;
 mod prune;
 mod tail;
@@ -43,11 +44,10 @@ use crate::{
         publish::Published,
         staging::{self, Staging},
     },
-    capture::quiesce,
     config::{Config, Job, Mode},
     model::{
         event::{Event, EventSink},
-        failure::{Class, chain},
+        failure::Class,
         finding::Finding,
         ids::{RunId, StepId},
         manifest::{Artifact, Trigger},
@@ -156,8 +156,8 @@ async fn locked_and_carried_out(
             return Ok(RunReport::skipped(id, format!("the slot is being done by {holder}"), log_dir));
         }
     };
-    let back = quiesce::recover(&stack.state_dir).await?;
     let dead = ledger.interrupt_dead(&job.name, started)?;
+    let left = left::put_right(&stack.state_dir, dead).await?;
     let trigger = order.trigger;
     if let Some(why) = done_already(&ledger, &plan, trigger)? {
         return Ok(RunReport::skipped(id, why, log_dir));
@@ -178,7 +178,7 @@ async fn locked_and_carried_out(
     let roster = Arc::new(config.roster());
     let run =
         Run { id, plan: &plan, stack, roster, trigger, started, attempt, host_secret, signer, ledger, sink, cancel };
-    run.announce(&dead, &back);
+    run.announce(&left);
     let (trouble, set, outcome) = run.carry_out().await;
     let trouble = hosts::give_back(hosts, trouble, &outcome).await;
     run.end(trouble, set, outcome, log_dir)
@@ -208,22 +208,6 @@ fn done_already(ledger: &Ledger, plan: &Plan, trigger: Trigger) -> Result<Option
 }
 
 impl Run<'_> {
-    fn announce(&self, dead: &[String], back: &quiesce::Recovery) {
-        let steps = self.plan.chosen().map(|s| s.id.clone()).collect();
-        let job = self.plan.job.name.clone();
-        self.sink.emit(Event::RunStarted { run: self.id, job, attempt: self.attempt, steps });
-        for id in dead {
-            self.note("run", format!("the run {id} died without an end; it is marked as interrupted"));
-        }
-        for of_run in &back.recovered {
-            let names = of_run.containers.join(", ");
-            self.note("run", format!("{names}: brought back after the death of {}", of_run.ticket));
-        }
-        for error in &back.failed {
-            self.note("run", chain(error));
-        }
-    }
-
     fn note(&self, step: &str, text: String) {
         if let Ok(step) = step.parse() {
             self.sink.emit(Event::Note { step, text });

@@ -2,8 +2,10 @@
 
 pub mod analyze;
 pub mod bloat;
+pub mod image_pull;
 pub mod log_rotate;
 pub mod reindex;
+pub mod rolling_restart;
 pub mod vacuum;
 
 use super::{StepError, StepReport};

@@ -1,0 +1,12 @@
+//! Services updated by the real binary: a private engine, docker-compose, nginx in front, and somebody who keeps asking.
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests set their stage")]
+
+#[path = "support/docker.rs"]
+mod docker;
+#[path = "support/project.rs"]
+mod project;
+#[path = "rolling/stage.rs"]
+mod stage;
+
+#[path = "rolling/beside.rs"]
+mod beside;
