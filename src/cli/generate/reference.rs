@@ -6,12 +6,14 @@ use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use crate::{
+    config::coverage::{AuditSection, CoverageSection, ExclusionSection},
     config::daemon::DaemonSection,
     config::monitoring::{MetricsSection, WebSection},
     config::notify::{EscalationSection, NotifySection},
+    config::reports::{CapacitySection, ResourceSection, SeasonsSection},
     config::shape::{
-        AuditSection, BackupSection, CoverageSection, DockerSection, DrillSection, ExclusionSection, HostFile, JobFile,
-        KeepSection, PostgresSection, SignSection, StepSection, StoreSection, SystemdSection,
+        BackupSection, DockerSection, DrillSection, HostFile, JobFile, KeepSection, PostgresSection, SignSection,
+        StepSection, StoreSection, SystemdSection,
     },
     steps::Step,
 };
@@ -31,7 +33,7 @@ pub(super) fn render() -> String {
     let names: Vec<&str> = sections.iter().map(|(name, ..)| *name).collect();
     section(&mut text, "## maint.toml", &schema_for!(HostFile), &names);
     for (_, heading, schema) in &sections {
-        section(&mut text, heading, schema, &["exclude"]);
+        section(&mut text, heading, schema, &["exclude", "resource", "seasons"]);
     }
     section(&mut text, "## jobs/NAME.toml", &schema_for!(JobFile), &["backup", "step"]);
     section(&mut text, "### [backup]", &schema_for!(BackupSection), &[]);
@@ -62,6 +64,9 @@ fn sections() -> Vec<(&'static str, &'static str, Schema)> {
         ("escalation", "### [escalation]", schema_for!(EscalationSection)),
         ("metrics", "### [metrics]", schema_for!(MetricsSection)),
         ("web", "### [web]", schema_for!(WebSection)),
+        ("capacity", "### [capacity]", schema_for!(CapacitySection)),
+        ("resource", "### [capacity.resource.NAME]", schema_for!(ResourceSection)),
+        ("seasons", "### [capacity.seasons]", schema_for!(SeasonsSection)),
     ]
 }
 
