@@ -18,7 +18,7 @@ mod later;
 mod load;
 pub mod monitoring;
 pub mod notify;
-mod reports;
+pub mod reports;
 mod secrets;
 pub mod shape;
 mod stores;

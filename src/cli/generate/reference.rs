@@ -11,6 +11,7 @@ use crate::{
     config::daemon::DaemonSection,
     config::monitoring::{MetricsSection, WebSection},
     config::notify::{EscalationSection, NotifySection},
+    config::reports::{CapacitySection, ResourceSection, SeasonsSection},
     config::shape::{
         BackupSection, DockerSection, DrillSection, HostFile, JobFile, KeepSection, PostgresSection, SignSection,
         StepSection, StoreSection, SystemdSection,
@@ -36,7 +37,7 @@ pub(super) fn render() -> String {
     let names: Vec<&str> = sections.iter().map(|(name, ..)| *name).collect();
     section(&mut text, "## maint.toml", &schema_for!(HostFile), &names);
     for (_, heading, schema) in &sections {
-        section(&mut text, heading, schema, &["exclude"]);
+        section(&mut text, heading, schema, &["exclude", "resource", "seasons"]);
     }
     section(&mut text, "## jobs/NAME.toml", &schema_for!(JobFile), &["backup", "step"]);
     section(&mut text, "### [backup]", &schema_for!(BackupSection), &[]);
@@ -74,6 +75,9 @@ fn sections() -> Vec<(&'static str, &'static str, Schema)> {
         ("endpoint", "### [endpoint.NAME]", schema_for!(EndpointSection)),
         ("certificate", "### [certificate.NAME]", schema_for!(CertificateSection)),
         ("metric", "### [metric.NAME]", schema_for!(MetricSection)),
+        ("capacity", "### [capacity]", schema_for!(CapacitySection)),
+        ("resource", "### [capacity.resource.NAME]", schema_for!(ResourceSection)),
+        ("seasons", "### [capacity.seasons]", schema_for!(SeasonsSection)),
     ]
 }
 
