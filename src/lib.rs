@@ -11,7 +11,7 @@
 //! | [`page`] | 2 | pages for people: one HTML shell, one style, charts as SVG |
 //! | [`capture`] | 3 | the engines that turn a source into artifacts |
 //! | [`backup`] | 4 | a set's life after capture: verify, seal, publish, upload |
-//! | [`upkeep`] | 4 | engines that change the stack |
+//! | [`upkeep`] | 4 | the engines that change the stack: vacuum, reindex, logs, prune |
 //! | [`steps`] | 5 | one file per step kind |
 //! | [`config`] | 6 | text to validated values |
 //! | [`engine`] | 7 | plan, run, recover |

@@ -7,6 +7,7 @@ pub mod companion;
 pub mod compose;
 pub mod docker;
 pub mod files;
+pub mod holders;
 pub mod host;
 pub mod ledger;
 pub mod lock;

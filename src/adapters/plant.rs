@@ -22,6 +22,8 @@ use rustix::{
 };
 pub use uproot::uproot;
 
+use super::tree::Dir;
+
 /// How long a path is given to the kernel at once (PATH_MAX is 4096).
 const PIECE_BYTES: usize = 3800;
 
@@ -70,6 +72,22 @@ impl Ground {
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(Self(fs::open(path, flags, Mode::empty())?))
+    }
+
+    /// A directory that is open for reading already.
+    ///
+    /// # Errors
+    /// When there are too many open files.
+    pub fn of(dir: &Dir) -> io::Result<Self> {
+        Ok(Self(dir.as_fd().try_clone_to_owned()?))
+    }
+
+    /// Gives a name another one, which must not exist yet.
+    ///
+    /// # Errors
+    /// As renameat2(2); EEXIST when the name is taken.
+    pub fn rename(&self, from: &[u8], to: &[u8]) -> io::Result<()> {
+        Ok(fs::renameat_with(&self.0, plain(from)?, &self.0, plain(to)?, RenameFlags::NOREPLACE)?)
     }
 
     /// Opens a directory below this one; `.` is this one again.

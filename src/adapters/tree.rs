@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{self, Advice, AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom, Stat},
+    fs::{self, Advice, AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir, SeekFrom, Stat},
     io::Errno,
 };
 
@@ -82,6 +82,12 @@ pub struct Dir(OwnedFd);
 /// An open regular file, or whatever took its place: look at its facts.
 #[derive(Debug)]
 pub struct TreeFile(OwnedFd);
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 fn place(dir: Option<&Dir>) -> BorrowedFd<'_> {
     dir.map_or(fs::CWD, |dir| dir.0.as_fd())
@@ -203,6 +209,18 @@ impl Dir {
     /// As fgetxattr(2).
     pub fn xattrs(&self) -> io::Result<Vec<RawXattr>> {
         collect(|list| fs::flistxattr(&self.0, list), |name, value| fs::fgetxattr(&self.0, name, value))
+    }
+
+    /// Keeps every other maint out of it (flock(2)) until it is closed. `false`: another one is in it.
+    ///
+    /// # Errors
+    /// As flock(2).
+    pub fn lock(&self) -> io::Result<bool> {
+        match fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// The names in it, without `.` and `..`. All names share one allocation: a directory may hold millions.

@@ -2,6 +2,7 @@
 
 pub mod anomaly;
 pub mod audit;
+pub mod bloat;
 pub mod chain;
 pub mod compose;
 pub mod contents;

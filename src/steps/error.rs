@@ -6,7 +6,7 @@ use crate::{
         archive::ArchiveError, dump::DumpError, globals::GlobalsError, quiesce::QuiesceError, volume::VolumeError,
     },
     model::failure::{Class, Diagnose},
-    upkeep::{pull::PullError, rolling::RollError},
+    upkeep::{UpkeepError, pull::PullError, rolling::RollError},
 };
 
 /// Why a step failed.
@@ -34,6 +34,8 @@ pub enum StepError {
     Scan(#[from] ScanError),
     #[error("the Docker engine could not be asked")]
     Unasked(#[source] DockerError),
+    #[error(transparent)]
+    Upkeep(#[from] UpkeepError),
 }
 
 impl StepError {
@@ -59,6 +61,7 @@ impl StepError {
             Self::Process(e) => e,
             Self::Scan(e) => e,
             Self::Unasked(e) => e,
+            Self::Upkeep(e) => e,
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod checks;
 pub mod context;
 mod error;
 pub mod maintenance;
+mod parameters;
 
 pub use context::{StepContext, StepReport};
 pub use error::StepError;
@@ -130,4 +131,9 @@ step_kinds! {
     "rolling_restart" RollingRestart => maintenance::rolling_restart::RollingRestart,
     "image_scan" ImageScan => checks::image_scan::ImageScan,
     "cert_renew" CertRenew => checks::cert_renew::CertRenew,
+    "vacuum" Vacuum => maintenance::vacuum::Vacuum,
+    "reindex" Reindex => maintenance::reindex::Reindex,
+    "analyze" Analyze => maintenance::analyze::Analyze,
+    "bloat" Bloat => maintenance::bloat::BloatReport,
+    "log_rotate" LogRotate => maintenance::log_rotate::LogRotate,
 }

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, collections::HashMap, time::Duration};
 
 use bollard::{
     models::{ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary},
-    query_parameters::{InspectContainerOptions, ListContainersOptions, StartContainerOptions, StopContainerOptions},
+    query_parameters::{
+        InspectContainerOptions, KillContainerOptions, ListContainersOptions, StartContainerOptions,
+        StopContainerOptions,
+    },
 };
 
 use super::{ANSWER_WITHIN, Docker, DockerError, error};
@@ -197,6 +200,19 @@ impl Docker {
     pub async fn start(&self, name: &str) -> Result<(), DockerError> {
         let started = self.api.start_container(name, None::<StartContainerOptions>).await;
         started.map_err(|e| self.about_container("starting", name, e))
+    }
+
+    /// Sends a signal to a container's program.
+    ///
+    /// # Errors
+    /// When there is no such container or it is not running.
+    pub async fn kill(&self, name: &str, signal: &str) -> Result<(), DockerError> {
+        let options = KillContainerOptions { signal: signal.to_owned() };
+        let sent = self.api.kill_container(name, Some(options)).await;
+        sent.map_err(|e| match error::status(&e) {
+            Some(409) => DockerError::NotRunning { name: name.to_owned() },
+            _ => self.about_container("signalling", name, e),
+        })
     }
 
     /// Freezes a container's processes.

@@ -11,7 +11,8 @@ mod session;
 pub mod throwaway;
 mod tls;
 pub mod tools;
+pub mod upkeep;
 
 pub use endpoint::Endpoint;
 pub use error::PostgresError;
-pub use session::{ServerState, Session};
+pub use session::{Notice, ServerState, Session};

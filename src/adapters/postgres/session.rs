@@ -1,12 +1,17 @@
 //! An open connection of maint's own, and the facts of the server behind it.
 
-use std::time::Duration;
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinHandle,
 };
-use tokio_postgres::{Client, Config, NoTls, Row, types::ToSql};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, error::Severity, types::ToSql};
 
 use super::{Endpoint, PostgresError, tls};
 use crate::{
@@ -24,14 +29,29 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A backend that is this much older than the connection to it belongs to a pooler.
 const POOLED_BEFORE: f64 = 5.0;
+/// How many notices are kept until somebody asks for them.
+const KEPT_NOTICES: usize = 1000;
 
 /// An open connection with the task that drives it. Dropped, it hangs up; the server rolls back.
 #[derive(Debug)]
 pub struct Session {
     client: Client,
     driver: Driver,
+    notices: Notices,
     endpoint: Endpoint,
     database: String,
+}
+
+/// What the server said beside its answers, the newest of it.
+type Notices = Arc<Mutex<VecDeque<Notice>>>;
+
+/// What the server said beside an answer: some work that it left undone it tells only here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Whether it is a warning.
+    pub warning: bool,
+    /// What it said.
+    pub message: String,
 }
 
 /// A server as it answers now.
@@ -87,17 +107,18 @@ impl Session {
     ) -> Result<Self, PostgresError> {
         let begun = clock::monotonic();
         let config = config(&endpoint, dbname, application_name);
+        let notices = Notices::default();
         let (client, driver) = if endpoint.is_socket() || endpoint.sslmode == SslMode::Disable {
             let (client, connection) =
                 config.connect(NoTls).await.map_err(|e| PostgresError::connecting(&endpoint, dbname, e))?;
-            (client, Driver::start(connection))
+            (client, Driver::start(connection, Arc::clone(&notices)))
         } else {
             let tls = tls::connector(&endpoint)?;
             let (client, connection) =
                 config.connect(tls).await.map_err(|e| PostgresError::connecting(&endpoint, dbname, e))?;
-            (client, Driver::start(connection))
+            (client, Driver::start(connection, Arc::clone(&notices)))
         };
-        let session = Self { client, driver, endpoint, database: dbname.to_owned() };
+        let session = Self { client, driver, notices, endpoint, database: dbname.to_owned() };
         let settings = format!(
             "SET search_path = pg_catalog; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
              SET lock_timeout = {}",
@@ -206,6 +227,25 @@ impl Session {
         })
     }
 
+    /// What the server said beside its answers since this was last asked.
+    pub fn take_notices(&self) -> Vec<Notice> {
+        self.notices.lock().map(|mut kept| kept.drain(..).collect()).unwrap_or_default()
+    }
+
+    /// Asks the server to end the statement that is under way; it ends with an error, or had ended before.
+    ///
+    /// # Errors
+    /// When the request cannot be sent.
+    pub async fn cancel_statement(&self) -> Result<(), PostgresError> {
+        let token = self.client.cancel_token();
+        let sent = if self.endpoint.is_socket() || self.endpoint.sslmode == SslMode::Disable {
+            token.cancel_query(NoTls).await
+        } else {
+            token.cancel_query(tls::connector(&self.endpoint)?).await
+        };
+        sent.map_err(|e| self.error("cancelling a statement", &e))
+    }
+
     /// Says goodbye, so that the server logs no lost connection.
     pub async fn close(self) {
         let Self { client, mut driver, .. } = self;
@@ -227,18 +267,33 @@ fn libraries(list: &str) -> Vec<String> {
 struct Driver(JoinHandle<()>);
 
 impl Driver {
-    fn start<S, T>(connection: tokio_postgres::Connection<S, T>) -> Self
+    fn start<S, T>(mut connection: tokio_postgres::Connection<S, T>, notices: Notices) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         Self(tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                // The statement that was under way gets the error too.
-                tracing::debug!(%error, "a PostgreSQL connection ended");
+            loop {
+                match poll_fn(|context| connection.poll_message(context)).await {
+                    Some(Ok(AsyncMessage::Notice(notice))) => keep(&notices, &notice),
+                    Some(Ok(_)) => {}
+                    // The statement that was under way gets the error too.
+                    Some(Err(error)) => return tracing::debug!(%error, "a PostgreSQL connection ended"),
+                    None => return,
+                }
             }
         }))
     }
+}
+
+fn keep(notices: &Notices, notice: &tokio_postgres::error::DbError) {
+    let Ok(mut kept) = notices.lock() else { return };
+    if kept.len() == KEPT_NOTICES {
+        kept.pop_front();
+    }
+    // The word itself is in the server's language.
+    let warning = notice.parsed_severity() == Some(Severity::Warning);
+    kept.push_back(Notice { warning, message: notice.message().to_owned() });
 }
 
 impl Drop for Driver {
