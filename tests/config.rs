@@ -239,7 +239,7 @@ fn jobs_and_plan_show_when() {
     let local = next.with_timezone(&chrono_tz::Europe::Berlin).format("%a %H:%M").to_string();
     assert_eq!(local, "Sun 01:00");
     let plan = project.maint(&["plan", "monthly-backup"]).code(0).stdout;
-    assert_eq!(plan.matches("Sun 20").count(), 3, "{plan}");
+    assert_eq!(plan.matches("Sun 20").count(), 5, "{plan}");
     assert!(plan.contains("1. db") && plan.contains("6. drill") && plan.contains("7. publish it as"), "{plan}");
 }
 
@@ -249,7 +249,7 @@ fn help_has_examples() {
     insta::assert_snapshot!(project.maint(&["--help"]).code(0).stdout);
     for command in [
         "demo", "run", "jobs", "plan", "check", "doctor", "recover", "runs", "backups", "verify", "restore",
-        "generate", "serve",
+        "generate", "systemd", "serve",
     ] {
         let help = project.maint(&[command, "--help"]).code(0).stdout;
         assert!(help.contains("Examples:"), "{command}: {help}");

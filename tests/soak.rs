@@ -22,6 +22,12 @@ mod postgres;
 mod project;
 #[path = "support/put_child.rs"]
 mod put_child;
+#[path = "soak/schedules.rs"]
+mod schedules;
+#[path = "soak/serve.rs"]
+mod serve;
+#[path = "support/slots.rs"]
+mod slots;
 #[path = "soak/uploads.rs"]
 mod uploads;
 use docker::Engine;

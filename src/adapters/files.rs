@@ -20,7 +20,7 @@ use std::{
 
 use rustix::fs::{Advice, RenameFlags, renameat_with};
 
-pub use ask::{Owner, file_system, free_space, is_regular, owner, regular_length};
+pub use ask::{Aged, Fullness, Owner, aged, file_system, free_space, fullness, is_regular, owner, regular_length};
 
 use super::clock;
 use crate::model::failure::{Class, Diagnose};
@@ -77,6 +77,14 @@ fn at<T>(operation: &'static str, path: &Path, result: io::Result<T>) -> Result<
 /// When one of them cannot be created.
 pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
     at("creating the directory", path, DirBuilder::new().recursive(true).mode(0o700).create(path))
+}
+
+/// Creates a directory that everybody may read, with its parents; those that are there stay as they are.
+///
+/// # Errors
+/// When one of them cannot be created.
+pub fn create_public_dir(path: &Path) -> Result<(), FileError> {
+    at("creating the directory", path, DirBuilder::new().recursive(true).mode(0o755).create(path))
 }
 
 /// Sets the permission bits of a directory that others must pass or use.

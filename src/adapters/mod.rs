@@ -1,5 +1,6 @@
 //! One file (or directory) per outside thing. Nothing above this room touches the outside in another way.
 
+pub mod alertmanager;
 pub mod cage;
 pub mod certbot;
 pub mod clock;
@@ -9,14 +10,21 @@ pub mod docker;
 pub mod files;
 pub mod holders;
 pub mod host;
+pub mod http;
 pub mod ledger;
 pub mod lock;
+pub mod notify;
 pub mod plant;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
+pub mod redis;
 pub mod scanner;
 pub mod secret;
 pub mod signature;
 pub mod store;
 pub mod supervisor;
+pub mod systemd;
+pub mod target;
+pub mod tls;
 pub mod tree;

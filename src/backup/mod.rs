@@ -11,6 +11,7 @@ pub mod copies;
 mod create_database;
 pub mod drill;
 pub mod fetch;
+pub mod freshness;
 pub mod load;
 pub mod objects;
 pub mod publish;

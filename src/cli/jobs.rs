@@ -39,7 +39,7 @@ impl Jobs {
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
         let config = config::load(global.config.as_deref())?;
         let now = clock::now();
-        let next = |job: &Job| job.schedule.as_ref().and_then(|s| s.next_after(now));
+        let next = |job: &Job| job.schedule.as_ref().and_then(|s| s.slots_after(now).next());
         if self.json {
             for job in config.jobs.values() {
                 let line = Line {
@@ -48,7 +48,7 @@ impl Jobs {
                     runbook: job.runbook.as_deref(),
                     schedule: job.schedule.as_ref().map(ToString::to_string),
                     timezone: job.timezone.name(),
-                    next: next(job),
+                    next: next(job).map(|slot| slot.at),
                     series: job.backup.as_ref().map(|b| b.series.as_str()),
                     steps: job.steps.iter().map(|s| s.id.as_str()).collect(),
                 };
@@ -65,10 +65,11 @@ impl Jobs {
             let (local, utc) = match (&job.schedule, next(job)) {
                 (None, _) => ("by hand only".to_owned(), String::new()),
                 (Some(_), None) => ("never".to_owned(), String::new()),
-                (Some(_), Some(slot)) => (
-                    slot.with_timezone(&job.timezone).format("%a %Y-%m-%d %H:%M %Z").to_string(),
-                    slot.format("%Y-%m-%d %H:%M").to_string(),
-                ),
+                (Some(_), Some(slot)) => {
+                    let (local, utc) = output::slot(&slot, job.timezone);
+                    let mark = output::clocks(&slot).map(|mark| format!(" ({mark})")).unwrap_or_default();
+                    (local + &mark, utc)
+                }
             };
             let schedule = job.schedule.as_ref().map(ToString::to_string).unwrap_or_default();
             table.add_row(vec![job.name.to_string(), schedule, local, utc, job.description.clone()]);

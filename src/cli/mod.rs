@@ -1,5 +1,6 @@
 //! One file per command. The only room that prints or exits.
 
+mod ack;
 mod audit;
 mod backups;
 mod check;
@@ -12,6 +13,7 @@ mod generate;
 mod guard;
 mod jobs;
 mod metrics;
+mod notify;
 mod output;
 mod plan;
 mod prune;
@@ -22,6 +24,7 @@ mod run;
 mod runs;
 mod serve;
 mod set_arg;
+mod systemd;
 mod upload;
 mod verify;
 
@@ -65,6 +68,7 @@ Examples:
   maint verify backups/monthly/202608     believe nothing, read everything
   maint restore monthly --into db:copy    the newest dump of a series into a new database
   maint audit --html audit.html           is every backup there, whole, and as it was made?
+  maint systemd install --now             let timers run the jobs
 
 Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 verification failed, 4 could not be checked,
 5 lock not obtained, 130 interrupted\n";
@@ -87,6 +91,9 @@ enum Command {
     Upload(upload::Upload),
     Restore(Box<restore::Restore>),
     Audit(audit::Audit),
+    Notify(notify::Notify),
+    Ack(ack::Ack),
+    Systemd(systemd::Systemd),
     Generate(generate::Generate),
     #[command(hide = true, name = "__guard")]
     Guard(guard::Guard),
@@ -150,6 +157,9 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Upload(command) => command.run(&global),
         Command::Restore(command) => command.run(&global),
         Command::Audit(command) => command.run(&global),
+        Command::Notify(command) => command.run(&global),
+        Command::Ack(command) => command.run(&global),
+        Command::Systemd(command) => command.run(&global),
         Command::Generate(command) => command.run(&global),
         Command::Guard(command) => command.run(),
     }

@@ -8,7 +8,10 @@ use std::{
 use comfy_table::{ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::model::event::{Event, EventSink};
+use crate::model::{
+    event::{Event, EventSink},
+    schedule::{Clocks, Slot},
+};
 
 /// Whether stdout takes colours (<https://no-color.org>).
 fn colours() -> bool {
@@ -46,6 +49,21 @@ pub(super) fn bold(text: &str) -> String {
 /// What matters less.
 pub(super) fn faint(text: &str) -> String {
     paint("2", text)
+}
+
+/// A slot in its zone, and in UTC.
+pub(super) fn slot(slot: &Slot, zone: chrono_tz::Tz) -> (String, String) {
+    let local = slot.at.with_timezone(&zone).format("%a %Y-%m-%d %H:%M %Z");
+    (local.to_string(), slot.at.format("%Y-%m-%d %H:%M").to_string())
+}
+
+/// What the clocks do to a slot, where they do anything.
+pub(super) fn clocks(slot: &Slot) -> Option<String> {
+    match slot.clocks {
+        Clocks::Steady => None,
+        Clocks::Skip(wall) => Some(format!("clocks skip {}", wall.format("%H:%M"))),
+        Clocks::Repeat => Some("the first of two".to_owned()),
+    }
 }
 
 /// An empty table with a heading; as wide as the terminal, without frames.

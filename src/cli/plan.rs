@@ -2,24 +2,25 @@
 
 use clap::Args;
 
-use super::{Exit, Failure, Global};
+use super::{Exit, Failure, Global, output};
 use crate::{
     adapters::clock,
     config,
     engine::plan::{Choice, Plan as Planned},
 };
 
-/// How many slots are shown.
-const SLOTS: usize = 3;
-
 /// Says what a job would do, and when it will do it
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  maint plan monthly-backup")]
+  maint plan monthly-backup
+  maint plan monthly-backup --next 12    the slots of a year, local and UTC, with what the clocks do to them")]
 pub struct Plan {
     /// The job: a file of jobs/ without its ending
     job: String,
+    /// How many of the next slots to show
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    next: usize,
 }
 
 impl Plan {
@@ -32,13 +33,11 @@ impl Plan {
             return Ok(Exit::Ok);
         };
         println!("  schedule  {schedule} ({})", schedule.describe());
-        let mut from = clock::now();
-        for number in 0..SLOTS {
-            let Some(slot) = schedule.next_after(from) else { break };
-            let label = if number == 0 { "next slots" } else { "" };
-            let local = slot.with_timezone(&job.timezone).format("%a %Y-%m-%d %H:%M %Z");
-            println!("  {label:<10}{local}  =  {}", slot.format("%Y-%m-%d %H:%M UTC"));
-            from = slot;
+        for (number, slot) in schedule.slots_after(clock::now()).take(self.next).enumerate() {
+            let label = if number == 0 { "next" } else { "" };
+            let (local, utc) = output::slot(&slot, job.timezone);
+            let mark = output::clocks(&slot).map(|mark| format!("  ({mark})")).unwrap_or_default();
+            println!("  {label:<10}{local}  =  {utc} UTC{mark}");
         }
         Ok(Exit::Ok)
     }

@@ -3,7 +3,13 @@
 use clap::Args;
 
 use super::{Exit, Failure, Global, output};
-use crate::{config, engine::recover};
+use crate::{
+    config,
+    engine::{
+        notify::{self, Haste},
+        recover,
+    },
+};
 
 /// Puts right what dead runs left: stopped containers, helpers, staging, drills, runs without an end
 #[derive(Debug, Args)]
@@ -25,7 +31,12 @@ pub struct Recover {
 impl Recover {
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
         let config = config::load(global.config.as_deref())?;
-        let found = super::runtime()?.block_on(recover::recover(&config.stack, !self.dry_run))?;
+        let runtime = super::runtime()?;
+        let found = runtime.block_on(recover::recover(&config.stack, !self.dry_run))?;
+        if !self.dry_run {
+            // Whoever died told nobody.
+            super::notify::print(&runtime.block_on(notify::tick(&config, Haste::Due))?);
+        }
         if found.is_empty() {
             println!("nothing to put right");
             return Ok(Exit::Ok);

@@ -137,6 +137,16 @@ fn plain(event: &Event) -> Option<String> {
             };
             format!("  {} {step:<12} {:>9}  {what}", mark(outcome), millis(*took))
         }
+        // Heartbeats are no news while they are heard.
+        Event::Told { why, accepted: true, .. } if why == "ended" => return None,
+        Event::Told { channel, about, why, accepted: true, .. } => {
+            format!("  {} {channel} was told: {about}, {why}", output::good("✓"))
+        }
+        Event::Told { channel, about, why, error, .. } => {
+            let error = error.as_deref().unwrap_or("nobody knows why");
+            let again = "tried again by the next run, or: maint notify flush";
+            format!("  {} {channel} was not told ({about}, {why}): {error}; {again}", output::bad("✗"))
+        }
         Event::RunFinished { outcome, millis: took, hint, .. } => {
             let outcome = match outcome {
                 Outcome::Ok | Outcome::Changed => output::good(outcome.word()),

@@ -10,7 +10,7 @@ use super::{Exit, Failure, Global, output};
 use crate::{
     adapters::{
         clock,
-        ledger::{FindingRow, Ledger, Note, RunRow, StepRow},
+        ledger::{Delivery, FindingRow, Ledger, Note, RunRow, StepRow},
     },
     config::{self, Config},
     model::{
@@ -65,6 +65,8 @@ struct Shown {
     steps: Vec<StepRow>,
     findings: Vec<FindingRow>,
     notes: Vec<Note>,
+    /// Who was told of it.
+    told: Vec<Delivery>,
     logs: std::path::PathBuf,
 }
 
@@ -169,8 +171,9 @@ fn show(config: &Config, ledger: &Ledger, part: &str, as_json: bool) -> Result<E
     let run = ledger.run(part)?;
     let logs = config.stack.state_dir.join("logs").join(&run.id);
     let (steps, findings, notes) = (ledger.steps(&run.id)?, ledger.findings(&run.id)?, ledger.notes(&run.id)?);
+    let told = ledger.deliveries_of(&run.id)?;
     if as_json {
-        println!("{}", json(&Shown { run, steps, findings, notes, logs })?);
+        println!("{}", json(&Shown { run, steps, findings, notes, told, logs })?);
         return Ok(Exit::Ok);
     }
     println!("run       {}", run.id);
@@ -209,6 +212,9 @@ fn show(config: &Config, ledger: &Ledger, part: &str, as_json: bool) -> Result<E
     }
     for note in notes {
         println!("note      {}: {}", note.step, note.text);
+    }
+    if !told.is_empty() {
+        println!("\n{}", super::notify::table(config, &told));
     }
     Ok(Exit::Ok)
 }

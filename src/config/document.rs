@@ -4,6 +4,7 @@
 //! nothing is left to complain of.
 
 use std::{
+    collections::BTreeSet,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -81,6 +82,15 @@ impl Document {
         }
     }
 
+    /// What the keys that end in `_credential` name: every section that has a secret has such a key.
+    pub(super) fn credentials(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        if let Ok(table) = self.text.parse::<toml::Table>() {
+            collect_credentials(&toml::Value::Table(table), &mut found);
+        }
+        found
+    }
+
     /// Reads the file as a `T`; every mistake is added to `mistakes`, and `None` is given back then.
     pub(super) fn read<T: DeserializeOwned>(&self, mistakes: &mut Vec<Mistake>) -> Option<T> {
         let mut found = Vec::new();
@@ -89,6 +99,11 @@ impl Document {
         let value = value.filter(|_| found.is_empty());
         mistakes.extend(found);
         value
+    }
+
+    /// Reads the file as a `T` without what is wrong in it, as far as that goes.
+    pub(super) fn read_the_rest<T: DeserializeOwned>(&self) -> Option<T> {
+        self.read_into(&mut Vec::new())
     }
 
     fn read_into<T: DeserializeOwned>(&self, mistakes: &mut Vec<Mistake>) -> Option<T> {
@@ -140,6 +155,23 @@ impl Document {
 }
 
 /// A key that was taken out for its own mistake is not missing, and neither is one that was only misspelt.
+fn collect_credentials(value: &toml::Value, found: &mut BTreeSet<String>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                match value {
+                    toml::Value::String(name) if key.ends_with("_credential") => {
+                        found.insert(name.clone());
+                    }
+                    other => collect_credentials(other, found),
+                }
+            }
+        }
+        toml::Value::Array(values) => values.iter().for_each(|value| collect_credentials(value, found)),
+        _ => {}
+    }
+}
+
 fn follows_from_a_removal(message: &str, table: &[Segment], removed: &[Vec<Segment>]) -> bool {
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
     removed.iter().any(|path| {

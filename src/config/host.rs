@@ -9,9 +9,9 @@ use super::{
     compose, coverage, daemon,
     diagnostic::Mistake,
     document::{Document, nearest, place},
-    monitoring, secrets,
+    monitoring, notify, secrets,
     shape::{DrillSection, HostFile, PostgresSection, SignSection},
-    stores,
+    stores, systemd, targets,
 };
 use crate::model::{
     secret::SecretSource,
@@ -43,7 +43,17 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
     let drill = drill(document, &root, &state_dir, raw.drill.unwrap_or_default(), &postgres, mistakes);
     let (metrics, web) = monitoring::resolve(document, &root, raw.metrics.unwrap_or_default(), raw.web, mistakes);
     let stores = stores::resolve(document, &root, raw.store, mistakes);
+    let looked_at = targets::Raw {
+        prometheus: raw.prometheus,
+        alertmanager: raw.alertmanager,
+        redis: raw.redis,
+        endpoint: raw.endpoint,
+        certificate: raw.certificate,
+        metric: raw.metric,
+    };
+    let notify = notify::resolve(document, &root, raw.notify, raw.escalation.unwrap_or_default(), mistakes);
     Stack {
+        targets: targets::resolve(document, &root, looked_at, mistakes),
         name: raw.stack,
         timezone,
         jobs_dir: under(raw.jobs_dir, "jobs"),
@@ -55,7 +65,9 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         compose: raw.compose.map(|section| compose::resolve(document, &root, section, mistakes)),
         drill,
         stores,
+        notify,
         audit: coverage::resolve(document, raw.audit.unwrap_or_default(), raw.coverage.unwrap_or_default(), mistakes),
+        systemd: systemd::resolve(document, &root, raw.systemd.unwrap_or_default(), mistakes),
         sign: raw.sign.map(|section| sign(document, &root, section, mistakes)).unwrap_or_default(),
         metrics,
         web,

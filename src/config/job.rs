@@ -36,6 +36,8 @@ pub struct Job {
     pub locks: Vec<String>,
     /// How long to wait for each lock.
     pub lock_wait: Duration,
+    /// The server by which no two hosts run it at once, or for the same slot; `None`: there is one host.
+    pub across_hosts: Option<String>,
     /// What makes it a backup job.
     pub backup: Option<BackupPolicy>,
     /// How the steps follow each other.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use super::{
+    clocks,
     diagnostic::Mistake,
     document::{Document, nearest, place},
     host,
@@ -11,6 +12,7 @@ use super::{
     shape::{BackupSection, JobFile, StepSection},
 };
 use crate::{
+    adapters::clock,
     model::{
         ids::{JobName, SeriesName},
         manifest::Level,
@@ -35,6 +37,7 @@ pub(super) fn resolve(document: &Document, name: JobName, stack: &Stack, mistake
         let parsed = Schedule::parse(expression, timezone, raw.dst.unwrap_or_default());
         parsed.map_err(|e| mistakes.push(document.at_path(&place!["schedule"], e.to_string()))).ok()
     });
+    mistakes.extend(schedule.iter().flat_map(|schedule| clocks::warnings(document, schedule, clock::now())));
     for (i, lock) in raw.locks.iter().enumerate() {
         if lock.parse::<JobName>().is_err() {
             let message = format!("`{lock}` is not a lock's name: use lower-case letters, digits, `-` and `_`");
@@ -46,6 +49,7 @@ pub(super) fn resolve(document: &Document, name: JobName, stack: &Stack, mistake
             document.at_path(&place!["mode"], "a backup job cannot be a checklist: its steps follow each other");
         mistakes.push(mistake.help("leave `mode` out, or take the checks into a job of their own"));
     }
+    check_across_hosts(document, &raw, stack, mistakes);
     check_steps(document, &raw, stack, mistakes);
     check_stores(document, &raw, stack, mistakes);
     let backup = raw.backup.map(|b| backup(document, b, mistakes));
@@ -65,6 +69,7 @@ pub(super) fn resolve(document: &Document, name: JobName, stack: &Stack, mistake
         overlap: raw.overlap.unwrap_or_default(),
         locks: raw.locks,
         lock_wait: raw.lock_wait.map_or(DEFAULT_LOCK_WAIT, |t| t.0),
+        across_hosts: raw.across_hosts,
         backup,
         mode: raw.mode.unwrap_or_default(),
         severity: raw.severity.unwrap_or_default(),
@@ -122,6 +127,17 @@ fn check_steps(document: &Document, raw: &JobFile, stack: &Stack, mistakes: &mut
                 .at_path(&place!["backup"], "no step of this job captures anything, so there is nothing to back up"),
         );
     }
+}
+
+/// A lock across hosts needs its server.
+fn check_across_hosts(document: &Document, raw: &JobFile, stack: &Stack, mistakes: &mut Vec<Mistake>) {
+    let Some(name) = raw.across_hosts.as_ref().filter(|name| !stack.postgres.contains_key(*name)) else { return };
+    let message = format!("there is no server `{name}`: maint.toml has no [postgres.{name}]");
+    let mistake = document.at_path(&place!["across_hosts"], message);
+    mistakes.push(match nearest(name, stack.postgres.keys().map(String::as_str)) {
+        Some(near) => mistake.help(format!("did you mean `{near}`?")),
+        None => mistake.help(format!("add [postgres.{name}] to maint.toml")),
+    });
 }
 
 /// Stores that are not there, or stand twice.

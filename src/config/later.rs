@@ -3,7 +3,7 @@
 use super::document::Segment;
 
 /// Top-level keys and sections of `maint.toml`.
-const HOST: &[&str] = &["prometheus", "alertmanager", "redis", "certificate", "endpoint", "notify", "metric"];
+const HOST: &[&str] = &[];
 /// Top-level keys of a job.
 const JOB: &[&str] = &[];
 /// Keys of `[backup]`.

@@ -1,19 +1,19 @@
 //! Finds, reads, checks and resolves the configuration.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use super::{ConfigError, Job, Mistake, document::Document, host, jobs, trust};
+use super::{ConfigError, Job, Mistake, document::Document, host, jobs, notify, trust};
 use crate::{
     adapters::files,
     model::{
         ids::JobName,
         roster::{BackupFacts, JobFacts},
         secret::SecretSource,
-        stack::Stack,
+        stack::{PostgresServer, Stack},
         store::Place,
     },
 };
@@ -33,11 +33,19 @@ pub struct Config {
     pub stack: Arc<Stack>,
     /// Its jobs.
     pub jobs: BTreeMap<JobName, Job>,
+    /// The systemd credentials that it names.
+    pub credentials: BTreeSet<String>,
     /// What is valid but worth a look.
     pub warnings: Vec<Mistake>,
 }
 
 impl Config {
+    /// The servers that hold locks across hosts, each once.
+    pub fn lock_servers(&self) -> Vec<&PostgresServer> {
+        let names: BTreeSet<&String> = self.jobs.values().filter_map(|job| job.across_hosts.as_ref()).collect();
+        names.into_iter().filter_map(|name| self.stack.postgres.get(name)).collect()
+    }
+
     /// What the jobs promise, for steps and reports.
     pub fn roster(&self) -> Vec<JobFacts> {
         let facts = |job: &Job| JobFacts {
@@ -68,15 +76,21 @@ pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     let Some(raw) = document.read(&mut mistakes) else { return Err(ConfigError { mistakes }) };
     let stack = host::resolve(&document, &path, raw, &mut mistakes);
     mistakes.extend(trust::check(&stack.jobs_dir));
+    let credentials = document.credentials();
     let jobs = read_jobs(&stack, &mut mistakes);
     jobs::check_series(&jobs, &stack.jobs_dir, &mut mistakes);
+    // A job that is wrong itself would be missed here.
+    if !mistakes.iter().any(|m| !m.warning) {
+        notify::check_jobs(&document, &stack.notify, &jobs.keys().collect(), &mut mistakes);
+    }
     let passwords = stack.postgres.values().filter_map(|server| Some((server.password.as_ref()?, "password")));
     let keys = stack.stores.values().filter_map(|store| match &store.place {
         Place::S3(bucket) => bucket.keys.as_ref().map(|keys| (&keys.secret_key, "key")),
         Place::Local { .. } => None,
     });
     let signs = stack.sign.key.iter().map(|key| (key, "key"));
-    for (secret, what) in passwords.chain(keys).chain(signs) {
+    let told = stack.notify.channels.values().flat_map(|channel| channel.kind.secrets());
+    for (secret, what) in passwords.chain(keys).chain(signs).chain(told) {
         if let SecretSource::File(file) = secret {
             mistakes.extend(trust::check_secret(file, what));
         }
@@ -88,7 +102,27 @@ pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     if mistakes.iter().any(|m| !m.warning) {
         return Err(ConfigError { mistakes });
     }
-    Ok(Config { path, stack: Arc::new(stack), jobs, warnings: mistakes })
+    Ok(Config { path, stack: Arc::new(stack), jobs, credentials, warnings: mistakes })
+}
+
+/// Loads what is right of a configuration: for telling somebody that it is wrong, for nothing else. Mistakes stand in the
+/// warnings.
+///
+/// # Errors
+/// When nothing can be made of it, or others may have written it.
+pub fn load_to_tell(explicit: Option<&Path>) -> Result<Config, ConfigError> {
+    let wrong = match load(explicit) {
+        Ok(config) => return Ok(config),
+        Err(wrong) => wrong,
+    };
+    let path = find(explicit)?;
+    let trusted = trust::check(&path).is_empty();
+    let document = read(&path)?;
+    let Some(raw) = document.read_the_rest().filter(|_| trusted) else { return Err(wrong) };
+    let stack = host::resolve(&document, &path, raw, &mut Vec::new());
+    let credentials = document.credentials();
+    let jobs = read_jobs(&stack, &mut Vec::new());
+    Ok(Config { path, stack: Arc::new(stack), jobs, credentials, warnings: wrong.mistakes })
 }
 
 /// Loads the same, where there is one at all: some commands work on a host that has none.

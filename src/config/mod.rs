@@ -4,6 +4,7 @@
 //! [`document`](self) gives every value its place in the text, `shape` is what the files may say, `host` and `jobs`
 //! turn that into what the engine knows, `later` names what a later version will bring.
 
+mod clocks;
 mod compose;
 mod coverage;
 pub mod daemon;
@@ -16,11 +17,14 @@ mod keep;
 mod later;
 mod load;
 pub mod monitoring;
+pub mod notify;
 mod secrets;
 pub mod shape;
 mod stores;
+mod systemd;
+mod targets;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};
 pub use job::{BackupPolicy, IfUnverifiable, Job, JobStep, Mode, Overlap};
-pub use load::{Config, load, load_if_any};
+pub use load::{Config, load, load_if_any, load_to_tell};

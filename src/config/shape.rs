@@ -1,16 +1,22 @@
 //! What `maint.toml` and the job files may say. The generated reference is made from these types.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use super::systemd::SystemdSection;
 use super::{
     compose::ComposeSection,
     daemon::DaemonSection,
     job::{IfUnverifiable, Mode, Overlap},
     monitoring::{MetricsSection, WebSection},
+    notify::{EscalationSection, NotifySection},
+    targets::{
+        AlertmanagerSection, CertificateSection, EndpointSection, MetricSection, PrometheusSection, RedisSection,
+    },
 };
+pub use crate::model::span::Span;
 use crate::{
     model::{
         due::CatchUp,
@@ -24,23 +30,6 @@ use crate::{
     },
     steps::Step,
 };
-
-/// `30s`, `10m`, `4h`, `1d`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
-#[schemars(with = "String")]
-pub struct Span(pub Duration);
-
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match humantime::parse_duration(&text) {
-            Ok(duration) if !duration.is_zero() => Ok(Self(duration)),
-            _ => Err(format!("`{text}` is not a duration; expected e.g. \"30s\", \"10m\", \"4h\"")),
-        }
-    }
-}
 
 /// `maint.toml`: what this host has.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -76,12 +65,37 @@ pub struct HostFile {
     pub store: BTreeMap<String, StoreSection>,
     /// Who signs sets and records, and who is believed.
     pub sign: Option<SignSection>,
+    /// How the units name things.
+    pub systemd: Option<SystemdSection>,
+    /// Prometheus servers, by name.
+    #[serde(default)]
+    pub prometheus: BTreeMap<String, PrometheusSection>,
+    /// Who keeps alerts, by name.
+    #[serde(default)]
+    pub alertmanager: BTreeMap<String, AlertmanagerSection>,
+    /// Redis clusters, by name.
+    #[serde(default)]
+    pub redis: BTreeMap<String, RedisSection>,
+    /// What must answer over HTTP, by name.
+    #[serde(default)]
+    pub endpoint: BTreeMap<String, EndpointSection>,
+    /// Certificates, by name.
+    #[serde(default)]
+    pub certificate: BTreeMap<String, CertificateSection>,
+    /// Measures of the stack, by name.
+    #[serde(default)]
+    pub metric: BTreeMap<String, MetricSection>,
     /// How `maint serve` behaves.
     pub daemon: Option<DaemonSection>,
     /// What Prometheus is told.
     pub metrics: Option<MetricsSection>,
     /// The status page of `maint serve`.
     pub web: Option<WebSection>,
+    /// Who is told what goes wrong, by name.
+    #[serde(default)]
+    pub notify: BTreeMap<String, NotifySection>,
+    /// What becomes of a failure that nobody acknowledges.
+    pub escalation: Option<EscalationSection>,
 }
 
 /// `[postgres.NAME]`: one server. One of `socket`, `host` and `container` says where it is.
@@ -255,6 +269,9 @@ pub struct JobFile {
     pub locks: Vec<String>,
     /// How long to wait for a lock. Default: `1h`.
     pub lock_wait: Option<Span>,
+    /// A `[postgres.NAME]` that all ops hosts reach directly: by a lock there, one of them runs a slot, and no two at once.
+    /// Default: only this host is minded.
+    pub across_hosts: Option<String>,
     /// `sequence`: one step after the other, and the first that fails ends the run. `checklist`: all at once, for checks.
     /// Default: `sequence`.
     pub mode: Option<Mode>,

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    after,
     plan::Choice,
     recover::{self, RecoverError},
     run::{self, Order, RunError, RunReport, job_lock_name},
@@ -155,6 +156,7 @@ pub async fn run_slot(
         RunError::Lock(LockError::Held { name, holder }) if of_own_job(name) => {
             (Why::Overlapped, format!("{holder} was still at work"))
         }
+        RunError::Elsewhere(holder) => (Why::Overlapped, format!("{holder} was still at work")),
         RunError::Lock(LockError::Held { .. }) => (Why::Locked, chain(&error)),
         _ => (Why::NotBegun, chain(&error)),
     };
@@ -197,7 +199,11 @@ pub async fn run_due(
     let found = look(&ledger, stack, job, &Moment::of_timer(job)).map_err(|e| RunError::Recover(Box::new(e)))?;
     timely.notes.extend(found.dead.iter().map(|run| dead(run)));
     timely.missed = found.due.missed;
-    let Some(slot) = found.due.run else { return Ok(timely) };
+    let Some(slot) = found.due.run else {
+        // No run follows that would tell of what was missed or had died.
+        after::look(config, sink).await;
+        return Ok(timely);
+    };
     let tried = run_slot(config, job, slot, Trigger::Timer, sink, cancel).await?;
     if let (Tried::Ended(report), Overlap::Skip) = (&tried, job.overlap)
         && report.began

@@ -147,6 +147,9 @@ impl fmt::Display for Plan {
         if !job.locks.is_empty() {
             writeln!(f, "  locks     {} (waits up to {})", job.locks.join(", "), Elapsed(job.lock_wait))?;
         }
+        if let Some(server) = &job.across_hosts {
+            writeln!(f, "  hosts     one at a time, by a lock on the server {server}")?;
+        }
         writeln!(f, "  timeout   {}", Elapsed(job.timeout))?;
         for (number, planned) in self.steps.iter().enumerate() {
             let JobStep { id, step, .. } = &planned.step;

@@ -65,11 +65,18 @@ pub enum Why {
     NotBegun,
     /// The job's schedule was changed before it ran.
     Rescheduled,
+    /// Another host did it, or is at work for it: nothing is owed.
+    Elsewhere,
 }
 
 impl Why {
+    /// Words of slots of which somebody has to hear for themselves: nobody does them any more, nobody said beforehand that it
+    /// may be so, and no run told of it.
+    pub const TOLD: [&str; 4] =
+        [Self::HostDown.word(), Self::NobodyOnDuty.word(), Self::TooOld.word(), Self::Interrupted.word()];
+
     /// The word, as the ledger and tables have it.
-    pub fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::HostDown => "host_down",
             Self::NobodyOnDuty => "nobody_on_duty",
@@ -80,6 +87,7 @@ impl Why {
             Self::Interrupted => "interrupted",
             Self::NotBegun => "not_begun",
             Self::Rescheduled => "rescheduled",
+            Self::Elsewhere => "elsewhere",
         }
     }
 }

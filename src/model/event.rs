@@ -49,6 +49,8 @@ pub enum Event {
         millis: u64,
         hint: Option<String>,
     },
+    /// A channel took a message, or did not. It may be about an earlier run.
+    Told { channel: String, about: String, why: String, accepted: bool, error: Option<String> },
 }
 
 /// Where events go. Cheap to clone; never blocks for long.

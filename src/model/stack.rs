@@ -11,8 +11,11 @@ use super::{
     coverage::Exclusion,
     daemon::DaemonSettings,
     monitoring::{MetricsSettings, WebSettings},
+    notify::Notify,
     secret::SecretSource,
     store::Stores,
+    systemd::SystemdSettings,
+    targets::Targets,
 };
 
 /// The host's stack, named once in `maint.toml`.
@@ -44,12 +47,18 @@ pub struct Stack {
     pub sign: SignSettings,
     /// What an audit goes by.
     pub audit: AuditSettings,
+    /// How the units name things.
+    pub systemd: SystemdSettings,
+    /// What checks look at.
+    pub targets: Targets,
     /// How the daemon behaves.
     pub daemon: DaemonSettings,
     /// What Prometheus is told.
     pub metrics: MetricsSettings,
     /// The status page of the daemon; `None`: there is none.
     pub web: Option<WebSettings>,
+    /// Who is told what goes wrong.
+    pub notify: Notify,
 }
 
 /// Who signs sets and records, and who is believed.

@@ -65,7 +65,7 @@ macro_rules! step_kinds {
         /// One step's kind and parameters.
         #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
         pub enum Step {
-            $(#[serde(rename = $name)] $variant($kind),)+
+            $(#[serde(rename = $name)] $variant(Box<$kind>),)+
         }
 
         impl Step {
@@ -127,6 +127,19 @@ step_kinds! {
     "postgres_globals" PostgresGlobals => capture::postgres_globals::PostgresGlobals,
     "files_archive" FilesArchive => capture::files_archive::FilesArchive,
     "volume_archive" VolumeArchive => capture::volume_archive::VolumeArchive,
+    "containers" Containers => checks::containers::Containers,
+    "resources" Resources => checks::resources::Resources,
+    "endpoint" Endpoint => checks::endpoint::Endpoint,
+    "alerts" Alerts => checks::alerts::Alerts,
+    "metric" Metric => checks::metric::Metric,
+    "postgres_health" PostgresHealth => checks::postgres_health::PostgresHealth,
+    "redis_cluster" RedisCluster => checks::redis_cluster::RedisCluster,
+    "disk" Disk => checks::disk::Disk,
+    "certificate" Certificate => checks::certificate::Certificate,
+    "backup_freshness" BackupFreshness => checks::backup_freshness::BackupFreshness,
+    "log_rotation" LogRotation => checks::log_rotation::LogRotation,
+    "traffic" Traffic => checks::traffic::Traffic,
+    "utilisation" Utilisation => checks::utilisation::Utilisation,
     "image_pull" ImagePull => maintenance::image_pull::ImagePull,
     "rolling_restart" RollingRestart => maintenance::rolling_restart::RollingRestart,
     "image_scan" ImageScan => checks::image_scan::ImageScan,

@@ -30,12 +30,15 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         docker: Docker { host: "unix:///nowhere".into() },
         compose: None,
         drill: DrillSettings::below(&root.join("state")),
+        notify: Default::default(),
         audit: maint::model::stack::AuditSettings::default(),
+        systemd: maint::model::systemd::SystemdSettings::default(),
         daemon: Default::default(),
         metrics: Default::default(),
         web: None,
         stores: BTreeMap::new(),
         sign: Default::default(),
+        targets: Default::default(),
     };
     let step: StepId = "t".parse().unwrap();
     StepContext {

@@ -190,13 +190,17 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         state_dir: root.join("state"),
         postgres: BTreeMap::from([(server.name.clone(), server)]),
         docker: docker(),
+        compose: None,
         drill: DrillSettings::below(&root.join("state")),
         stores: std::collections::BTreeMap::new(),
+        notify: Default::default(),
         audit: maint::model::stack::AuditSettings::default(),
+        systemd: maint::model::systemd::SystemdSettings::default(),
         daemon: Default::default(),
         metrics: Default::default(),
         web: None,
         sign: Default::default(),
+        targets: Default::default(),
     })
 }
 

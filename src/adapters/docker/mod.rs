@@ -12,6 +12,7 @@ mod images;
 mod mounts;
 mod replicas;
 mod running;
+mod stats;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub use images::Image;
 pub use mounts::Kept;
 pub use replicas::{Health, Process, Replica};
 pub use running::RunningImage;
+pub use stats::{Usage, usage};
 
 /// How long the engine may take to begin its answer to a request that waits for nothing.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);

@@ -7,6 +7,7 @@ use bollard::{
     models::{ContainerInspectResponse, ContainerState, HealthConfig, HealthStatusEnum},
     query_parameters::{ListContainersOptions, LogsOptions, RemoveContainerOptions, TopOptions},
 };
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 
 use super::{Docker, DockerError, State, containers};
@@ -52,6 +53,8 @@ pub struct Replica {
     pub number: u32,
     /// What it is doing.
     pub state: State,
+    /// When its program was started, where it ever was.
+    pub started: Option<DateTime<Utc>>,
     /// How its program ended, where it did.
     pub exit_code: Option<i64>,
     /// Whether the kernel ended it for want of memory.
@@ -68,6 +71,8 @@ pub struct Replica {
     pub config_hash: Option<String>,
     /// The volumes that it may write to, by name, and their places.
     pub volumes: Vec<(String, String)>,
+    /// The most memory that it may use; `None`: no limit is set.
+    pub memory_limit: Option<u64>,
     /// How long it may take to end.
     pub stop_timeout: Option<Duration>,
     /// The command that it runs.
@@ -179,6 +184,7 @@ fn read(id: &str, found: ContainerInspectResponse) -> Result<Replica, DockerErro
         name: found.name.ok_or_else(|| lacks("its name"))?.trim_start_matches('/').to_owned(),
         service: labels.get(SERVICE).cloned().ok_or_else(|| lacks("its service"))?,
         number: number.unwrap_or(u32::MAX),
+        started: state.started_at.as_deref().and_then(|at| at.parse().ok()),
         exit_code: state.exit_code.filter(|_| state.running == Some(false)),
         out_of_memory: state.oom_killed.unwrap_or(false),
         restarts: found.restart_count.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
@@ -190,6 +196,11 @@ fn read(id: &str, found: ContainerInspectResponse) -> Result<Replica, DockerErro
         volumes: written
             .map(|mount| (mount.name.or(mount.source).unwrap_or_default(), mount.destination.unwrap_or_default()))
             .collect(),
+        memory_limit: found
+            .host_config
+            .and_then(|host| host.memory)
+            .and_then(|limit| u64::try_from(limit).ok())
+            .filter(|limit| *limit > 0),
         stop_timeout: config.stop_timeout.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs),
         command: config.entrypoint.unwrap_or_default().into_iter().chain(config.cmd.unwrap_or_default()).collect(),
         id: found.id.ok_or_else(|| lacks("its id"))?,

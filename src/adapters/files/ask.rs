@@ -57,3 +57,63 @@ pub fn free_space(path: &Path) -> Result<u64, FileError> {
 pub fn file_system(path: &Path) -> Result<u64, FileError> {
     at("asking for the file system of", path, fs::metadata(path)).map(|meta| meta.dev())
 }
+
+/// How full a file system is, for those who are not root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fullness {
+    /// Bytes that are used or can be.
+    pub bytes: u64,
+    /// Bytes that can still be.
+    pub free_bytes: u64,
+    /// All inodes; 0: the file system counts none.
+    pub inodes: u64,
+    /// Free inodes.
+    pub free_inodes: u64,
+}
+
+/// How full the file system of `path` is, as df(1) counts.
+///
+/// # Errors
+/// When the file system cannot be asked.
+pub fn fullness(path: &Path) -> Result<Fullness, FileError> {
+    let stat = rustix::fs::statvfs(path).map_err(|e| FileError::new("asking how full is", path, e.into()))?;
+    let used = stat.f_blocks.saturating_sub(stat.f_bfree);
+    Ok(Fullness {
+        bytes: used.saturating_add(stat.f_bavail).saturating_mul(stat.f_frsize),
+        free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        inodes: stat.f_files,
+        free_inodes: stat.f_ffree,
+    })
+}
+
+/// A regular file and when it was last written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aged {
+    /// Where it is.
+    pub path: std::path::PathBuf,
+    /// When it was last written.
+    pub modified: chrono::DateTime<chrono::Utc>,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// Every regular file below a directory; links are not followed. One that vanishes meanwhile is not there.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn aged(dir: &Path) -> Result<Vec<Aged>, FileError> {
+    let mut found = Vec::new();
+    let mut waiting = vec![dir.to_owned()];
+    while let Some(dir) = waiting.pop() {
+        for name in super::list(&dir)? {
+            let path = dir.join(name);
+            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+            if meta.is_dir() {
+                waiting.push(path);
+            } else if let (true, Ok(modified)) = (meta.is_file(), meta.modified()) {
+                found.push(Aged { path, modified: modified.into(), bytes: meta.len() });
+            }
+        }
+    }
+    Ok(found)
+}

@@ -4,9 +4,11 @@
 mod findings;
 mod images;
 mod metrics;
+mod notify;
 mod rows;
 mod scans;
 mod slots;
+mod undecided;
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +17,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 pub use findings::FindingRow;
 pub use images::{ROLLBACK_IMAGES, ServiceImage};
+pub use notify::{Delivery, DeliveryState};
 pub use rows::{Note, RunRow, StepRow};
 pub use slots::{MissedRow, Settled, Watermark};
+pub use undecided::{Undecided, UndecidedSlot};
 
 use super::files::{self, FileError};
 use crate::model::{
@@ -33,6 +37,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("001-runs.sql"),
     include_str!("002-findings.sql"),
     include_str!("003-slots.sql"),
+    include_str!("004-notifications.sql"),
     include_str!("005-metrics.sql"),
     include_str!("006-images.sql"),
     include_str!("007-scans.sql"),
@@ -107,10 +112,17 @@ pub struct NewRun {
 pub struct EndOfRun<'a> {
     /// How it ended.
     pub outcome: &'a Outcome,
+    /// What kind of failure it was.
+    pub class: Option<Class>,
     /// The next thing to type or look at.
     pub hint: Option<&'a str>,
     /// The set that it published, the level to which that was verified, and its bytes.
     pub set: Option<(&'a Path, String, u64)>,
+}
+
+/// A class as the ledger has it.
+fn class_word(class: Class) -> Option<String> {
+    serde_json::to_value(class).ok()?.as_str().map(str::to_owned)
 }
 
 impl Ledger {
@@ -249,12 +261,13 @@ impl Ledger {
         let (set, level) = end.set.as_ref().map(|(p, l, _)| (p.to_string_lossy(), l.as_str())).unzip();
         let bytes = end.set.as_ref().map(|(_, _, bytes)| i64::try_from(*bytes).unwrap_or(i64::MAX));
         let written = self.db.execute(
-            "UPDATE run SET ended = ?, outcome = ?, reason = ?, hint = ?, set_path = ?, set_level = ?, \
+            "UPDATE run SET ended = ?, outcome = ?, reason = ?, class = ?, hint = ?, set_path = ?, set_level = ?, \
              set_bytes = ? WHERE id = ?",
             params![
                 ended.to_rfc3339(),
                 end.outcome.word(),
                 end.outcome.reason(),
+                end.class.and_then(class_word),
                 end.hint,
                 set,
                 level,

@@ -57,7 +57,7 @@ pub struct Note {
     pub text: String,
 }
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "id, job, \"trigger\", slot, attempt, started, ended, outcome, reason, hint, pid, set_path, set_level";
 
 fn outcome(word: Option<String>, reason: Option<String>) -> Option<Outcome> {
@@ -65,7 +65,7 @@ fn outcome(word: Option<String>, reason: Option<String>) -> Option<Outcome> {
     word.map(|w| Outcome::from_parts(&w, reason).unwrap_or_else(|| Outcome::Unknown(format!("the ledger says `{w}`"))))
 }
 
-fn run(row: &Row<'_>) -> rusqlite::Result<RunRow> {
+pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     Ok(RunRow {
         id: row.get(0)?,
         job: row.get(1)?,

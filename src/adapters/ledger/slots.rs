@@ -153,7 +153,7 @@ impl Ledger {
     }
 
     /// Slots that passed without a run, the newest first, at most `limit`; with `since`, those that were noticed after it
-    /// and that nobody did by hand.
+    /// and that nobody did, by hand or on another host.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -169,7 +169,7 @@ impl Ledger {
             .prepare(
                 "SELECT m.job, m.slot, m.why, m.detail, m.noted, r.id FROM missed m LEFT JOIN run r \
                  ON r.job = m.job AND r.slot = m.slot AND r.outcome IN ('ok', 'changed', 'warning') \
-                 WHERE (?1 IS NULL OR m.job = ?1) AND (?2 IS NULL OR (m.noted > ?2 AND r.id IS NULL)) \
+                 WHERE (?1 IS NULL OR m.job = ?1) AND (?2 IS NULL OR (m.noted > ?2 AND r.id IS NULL AND m.why <> 'elsewhere')) \
                  ORDER BY m.slot DESC, m.job LIMIT ?3",
             )
             .map_err(&sql)?;

@@ -97,6 +97,7 @@ impl Doctor {
                 largest += checked.database_bytes;
                 checks.extend(checked.checks);
             }
+            checks.extend(servers::locks(&config).await);
             checks.extend(host::directories(&config.stack, largest));
             checks.extend(host::docker(&config).await);
             checks.push(host::drill(&config.stack, &cancel).await);

@@ -8,14 +8,15 @@ use super::Check;
 use crate::{
     adapters::{
         clock,
-        postgres::{PostgresError, ServerState, Session},
+        postgres::{PostgresError, ServerState, Session, advisory},
     },
     capture::{
         dump::{self, DumpError},
         globals,
     },
+    config::Config,
     model::{
-        failure::chain,
+        failure::{Class, Diagnose, chain},
         stack::{Docker, PostgresServer},
         units::ByteSize,
     },
@@ -125,4 +126,22 @@ async fn clocks(name: &str, session: &Session) -> Check {
         }
         Err(error) => Check::unknown(name, "clock", chain(&error)),
     }
+}
+
+/// Whether servers that hold locks across hosts can.
+pub(super) async fn locks(config: &Config) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for server in config.lock_servers() {
+        let name = &server.name;
+        let tried = tokio::time::timeout(PATIENCE, advisory::self_test(server, &config.stack.docker)).await;
+        checks.push(match tried {
+            Ok(Ok(found)) => Check::ok(name, "lock across hosts", found),
+            Ok(Err(error)) if error.class() == Class::Retryable => {
+                Check::unknown(name, "lock across hosts", chain(&error))
+            }
+            Ok(Err(error)) => Check::failed(name, "lock across hosts", &error),
+            Err(_) => Check::unknown(name, "lock across hosts", format!("no answer in {} s", PATIENCE.as_secs())),
+        });
+    }
+    checks
 }

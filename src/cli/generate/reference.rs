@@ -7,9 +7,11 @@ use serde_json::Value;
 
 use crate::{
     config::daemon::DaemonSection,
+    config::monitoring::{MetricsSection, WebSection},
+    config::notify::{EscalationSection, NotifySection},
     config::shape::{
         AuditSection, BackupSection, CoverageSection, DockerSection, DrillSection, ExclusionSection, HostFile, JobFile,
-        KeepSection, PostgresSection, SignSection, StepSection, StoreSection,
+        KeepSection, PostgresSection, SignSection, StepSection, StoreSection, SystemdSection,
     },
     steps::Step,
 };
@@ -25,21 +27,12 @@ line and column.
 /// The page. Writing to a String cannot fail.
 pub(super) fn render() -> String {
     let mut text = INTRODUCTION.to_owned();
-    section(
-        &mut text,
-        "## maint.toml",
-        &schema_for!(HostFile),
-        &["postgres", "docker", "drill", "store", "sign", "audit", "coverage", "daemon"],
-    );
-    section(&mut text, "### [postgres.NAME]", &schema_for!(PostgresSection), &[]);
-    section(&mut text, "### [docker]", &schema_for!(DockerSection), &[]);
-    section(&mut text, "### [drill]", &schema_for!(DrillSection), &[]);
-    section(&mut text, "### [store.NAME]", &schema_for!(StoreSection), &[]);
-    section(&mut text, "### [sign]", &schema_for!(SignSection), &[]);
-    section(&mut text, "### [audit]", &schema_for!(AuditSection), &[]);
-    section(&mut text, "### [coverage]", &schema_for!(CoverageSection), &["exclude"]);
-    section(&mut text, "### [[coverage.exclude]]", &schema_for!(ExclusionSection), &[]);
-    section(&mut text, "### [daemon]", &schema_for!(DaemonSection), &[]);
+    let sections = sections();
+    let names: Vec<&str> = sections.iter().map(|(name, ..)| *name).collect();
+    section(&mut text, "## maint.toml", &schema_for!(HostFile), &names);
+    for (_, heading, schema) in &sections {
+        section(&mut text, heading, schema, &["exclude"]);
+    }
     section(&mut text, "## jobs/NAME.toml", &schema_for!(JobFile), &["backup", "step"]);
     section(&mut text, "### [backup]", &schema_for!(BackupSection), &[]);
     section(&mut text, "### keep", &schema_for!(KeepSection), &[]);
@@ -50,6 +43,26 @@ pub(super) fn render() -> String {
         keys(&mut text, &kind.schema, &[]);
     }
     text.trim_end().to_owned() + "\n"
+}
+
+/// Every section of `maint.toml`: its key, its heading, its keys.
+fn sections() -> Vec<(&'static str, &'static str, Schema)> {
+    vec![
+        ("postgres", "### [postgres.NAME]", schema_for!(PostgresSection)),
+        ("docker", "### [docker]", schema_for!(DockerSection)),
+        ("drill", "### [drill]", schema_for!(DrillSection)),
+        ("store", "### [store.NAME]", schema_for!(StoreSection)),
+        ("sign", "### [sign]", schema_for!(SignSection)),
+        ("audit", "### [audit]", schema_for!(AuditSection)),
+        ("coverage", "### [coverage]", schema_for!(CoverageSection)),
+        ("exclude", "### [[coverage.exclude]]", schema_for!(ExclusionSection)),
+        ("systemd", "### [systemd]", schema_for!(SystemdSection)),
+        ("daemon", "### [daemon]", schema_for!(DaemonSection)),
+        ("notify", "### [notify.NAME]", schema_for!(NotifySection)),
+        ("escalation", "### [escalation]", schema_for!(EscalationSection)),
+        ("metrics", "### [metrics]", schema_for!(MetricsSection)),
+        ("web", "### [web]", schema_for!(WebSection)),
+    ]
 }
 
 fn section(text: &mut String, heading: &str, schema: &Schema, leave_out: &[&str]) {

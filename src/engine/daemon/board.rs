@@ -124,3 +124,6 @@ impl Board {
         self.running.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

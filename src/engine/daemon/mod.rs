@@ -6,6 +6,7 @@
 mod board;
 mod said;
 mod shift;
+mod teller;
 mod ticker;
 
 use std::{
@@ -29,10 +30,11 @@ use crate::{
         clock,
         files::FileError,
         lock::{Lock, LockError},
+        postgres::advisory::{self, AdvisoryError},
         supervisor::{self, State},
     },
     config::{Config, ConfigError},
-    model::failure::{Class, Diagnose},
+    model::failure::{Class, Diagnose, chain},
 };
 
 /// How long cancelled runs may take to leave nothing behind.
@@ -53,6 +55,8 @@ pub enum DaemonError {
     Run(#[from] RunError),
     #[error(transparent)]
     Recover(#[from] RecoverError),
+    #[error(transparent)]
+    Across(#[from] AdvisoryError),
     #[error("listening to signals")]
     Signals(#[source] io::Error),
     #[error("starting the ticker")]
@@ -71,6 +75,7 @@ impl Diagnose for DaemonError {
             Self::File(e) => e.class(),
             Self::Run(e) => e.class(),
             Self::Recover(e) => e.class(),
+            Self::Across(e) => e.class(),
             Self::Signals(_) | Self::Ticker(_) => Class::Failed,
         }
     }
@@ -83,6 +88,7 @@ impl Diagnose for DaemonError {
             Self::File(e) => e.hint(),
             Self::Run(e) => e.hint(),
             Self::Recover(e) => e.hint(),
+            Self::Across(e) => e.hint(),
             Self::Signals(_) | Self::Ticker(_) => None,
         }
     }
@@ -155,6 +161,7 @@ pub async fn serve(
         LockError::Held { .. } => DaemonError::Another(error),
         error => DaemonError::Lock(error),
     })?;
+    try_locks(&config, &voice).await?;
     for note in due::put_right(&config.stack).await {
         voice(&Said::PutRight(note));
     }
@@ -191,7 +198,22 @@ pub async fn serve(
         }
     }
     ticker.stop().await;
+    shift.told().await;
     Ok(shift.finish())
+}
+
+/// Refuses servers that cannot hold locks across hosts. One that is away just now may be back when it is needed.
+async fn try_locks(config: &Config, voice: &Voice) -> Result<(), AdvisoryError> {
+    for server in config.lock_servers() {
+        match advisory::self_test(server, &config.stack.docker).await {
+            Ok(_) => {}
+            Err(error) if error.class() == Class::Retryable => {
+                voice(&Said::Warning(format!("the lock across hosts could not be tried: {}", chain(&error))));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn reload(shift: &mut Shift, load: &dyn Fn() -> Result<Config, ConfigError>) {

@@ -40,6 +40,10 @@ pub enum Said {
     Missed { job: JobName, missed: Missed },
     /// A run could not begin, or a look at the ledger failed.
     Trouble { job: JobName, what: String },
+    /// A channel took a message, or did not.
+    Told { channel: String, about: String, why: String, accepted: bool, error: Option<String> },
+    /// What is to be told could not be looked at.
+    Untold(String),
     /// No new run begins; those at work may go on for so long.
     Draining { running: usize, drain: Duration },
     /// Those at work are stopped.
@@ -73,6 +77,12 @@ impl fmt::Display for Said {
                 write!(f, "{job}: slot {} missed, {}: {}", instant(missed.slot), missed.why, missed.detail)
             }
             Self::Trouble { job, what } => write!(f, "{job}: {what}"),
+            Self::Told { channel, about, why, accepted: true, .. } => write!(f, "told {channel}: {about}, {why}"),
+            Self::Told { channel, about, why, error, .. } => {
+                let error = error.as_deref().unwrap_or("nobody knows why");
+                write!(f, "NOT told {channel} ({about}, {why}): {error}")
+            }
+            Self::Untold(what) => write!(f, "nobody could be told: {what}"),
             Self::Draining { running, drain } => write!(
                 f,
                 "stopping: {} may go on for up to {}; a second signal cancels",
@@ -97,6 +107,11 @@ pub(super) fn sink(voice: &Voice, job: &JobName, slot: DateTime<Utc>) -> EventSi
         Event::RunStarted { run, attempt, .. } => voice(&Said::Started { job: job.clone(), slot, run, attempt }),
         Event::RunFinished { run, outcome, millis, hint } => {
             voice(&Said::Ended { job: job.clone(), run, outcome, took: Duration::from_millis(millis), hint });
+        }
+        // Heartbeats are no news while they are heard.
+        Event::Told { why, accepted: true, .. } if why == "ended" => {}
+        Event::Told { channel, about, why, accepted, error } => {
+            voice(&Said::Told { channel, about, why, accepted, error });
         }
         _ => {}
     })

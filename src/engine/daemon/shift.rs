@@ -14,6 +14,7 @@ use super::{
     DaemonError,
     board::{Board, Offered, Start},
     said::{self, Said, Voice},
+    teller::Teller,
 };
 use crate::{
     adapters::{
@@ -24,6 +25,7 @@ use crate::{
     config::{Config, ConfigError, Job},
     engine::{
         due::{self, Moment, Tried},
+        recover::{self, RecoverError},
         run::{self, RunError},
     },
     model::{
@@ -37,6 +39,8 @@ use crate::{
 
 /// A job whose slot is open, or that could not be looked at, is looked at again after this.
 const AGAIN: chrono::Duration = chrono::Duration::seconds(30);
+/// How often it is looked for runs that died beside the daemon.
+const ROUND: Duration = Duration::from_secs(60);
 /// A clock that differs by more from what the monotonic one says was set, or the host was asleep.
 const JUMP: chrono::Duration = chrono::Duration::seconds(10);
 
@@ -62,6 +66,9 @@ pub(super) struct Shift {
     /// Both clocks, as they were read last.
     clocks: (DateTime<Utc>, std::time::Instant),
     status: String,
+    teller: Teller,
+    /// When it was last looked for runs that died.
+    round: std::time::Instant,
 }
 
 impl Shift {
@@ -79,6 +86,8 @@ impl Shift {
             cancelled: 0,
             clocks: (clock::now(), clock::monotonic()),
             status: String::new(),
+            teller: Teller::default(),
+            round: clock::monotonic(),
         };
         this.watch();
         let config = this.config.path.clone();
@@ -110,6 +119,10 @@ impl Shift {
     pub(super) fn tick(&mut self) {
         let now = clock::now();
         self.mind_the_clock(now);
+        if self.round.elapsed() >= ROUND {
+            self.round = clock::monotonic();
+            self.find_dead(now);
+        }
         let due: Vec<JobName> =
             self.watched.iter().filter(|(_, watched)| watched.look <= now).map(|(name, _)| name.clone()).collect();
         for name in due {
@@ -119,6 +132,7 @@ impl Shift {
             self.start(start);
         }
         self.tell_status();
+        self.teller.tick(&self.config, &self.voice);
     }
 
     /// After a sleep or a step of the clock nothing that was computed before is believed.
@@ -131,6 +145,26 @@ impl Shift {
             for watched in self.watched.values_mut() {
                 watched.look = now;
             }
+        }
+    }
+
+    /// Runs by hand may have died, of jobs with and without a schedule. Their slots are looked at anew.
+    fn find_dead(&mut self, now: DateTime<Utc>) {
+        let state_dir = &self.config.stack.state_dir;
+        let found = self.ledger.unfinished_jobs().map_err(RecoverError::from).and_then(|jobs| {
+            let dead = |job: JobName| Ok((recover::runs(&self.ledger, state_dir, &job, true)?, job));
+            jobs.into_iter().map(dead).collect::<Result<Vec<_>, RecoverError>>()
+        });
+        match found {
+            Ok(found) => {
+                for (runs, job) in found.into_iter().filter(|(runs, _)| !runs.is_empty()) {
+                    runs.iter().for_each(|run| self.say(Said::PutRight(due::dead(run))));
+                    if let Some(watched) = self.watched.get_mut(&job) {
+                        watched.look = now;
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(error = %chain(&error), "it cannot be looked for runs that died"),
         }
     }
 
@@ -266,6 +300,11 @@ impl Shift {
     /// Whether nothing runs.
     pub(super) fn is_idle(&self) -> bool {
         self.runs.is_empty()
+    }
+
+    /// Lets what is being told arrive.
+    pub(super) async fn told(&mut self) {
+        self.teller.settle().await;
     }
 
     /// The end; gives how many runs were cancelled. What does not stop is left to the next start.

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use crate::{
-    adapters::{files::FileError, ledger::LedgerError, lock::LockError, secret::SecretError, signature::SignError},
+    adapters::{
+        files::FileError, ledger::LedgerError, lock::LockError, postgres::advisory::AdvisoryError, secret::SecretError,
+        signature::SignError,
+    },
     capture::quiesce::QuiesceError,
     engine::{plan::PlanError, recover::RecoverError},
     model::failure::{Class, Diagnose},
@@ -33,6 +36,10 @@ pub enum RunError {
     StateDir { path: PathBuf, source: FileError },
     #[error(transparent)]
     Recover(Box<RecoverError>),
+    #[error(transparent)]
+    Across(#[from] AdvisoryError),
+    #[error("the lock across hosts is held by {0}")]
+    Elsewhere(String),
     #[error("stopped while waiting for the lock {0}")]
     StoppedWaiting(String),
 }
@@ -49,6 +56,8 @@ impl Diagnose for RunError {
             Self::Quiesce(e) => e.class(),
             Self::Roll(e) => e.class(),
             Self::Recover(e) => e.class(),
+            Self::Across(e) => e.class(),
+            Self::Elsewhere(_) => Class::Locked,
             Self::StateDir { .. } => Class::Failed,
             Self::StoppedWaiting(_) => Class::Interrupted,
         }
@@ -69,6 +78,8 @@ impl Diagnose for RunError {
                 path.display()
             )),
             Self::Recover(e) => e.hint(),
+            Self::Across(e) => e.hint(),
+            Self::Elsewhere(_) => Some("wait for it; see what it does: maint runs, on that host".into()),
             Self::StoppedWaiting(_) => None,
         }
     }

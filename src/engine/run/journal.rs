@@ -75,7 +75,7 @@ fn line(event: &Event) -> Option<(String, String)> {
             ("run".into(), format!("started {job}, run {run}, attempt {attempt}"))
         }
         Event::StepStarted { step, what } => (step.to_string(), format!("started: {what}")),
-        Event::Progress { .. } => return None,
+        Event::Progress { .. } | Event::Told { .. } => return None,
         Event::Note { step, text } => (step.to_string(), format!("note: {text}")),
         Event::Retry { step, attempt, after_ms, error } => {
             (step.to_string(), format!("failed: {error}; attempt {attempt} follows in {after_ms} ms"))

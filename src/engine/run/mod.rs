@@ -3,11 +3,13 @@
 mod attempt;
 mod checklist;
 mod error;
+mod hosts;
 mod journal;
 mod left;
 mod locks;
 mod prune;
 mod tail;
+mod trouble;
 mod upload;
 
 pub use error::RunError;
@@ -23,8 +25,13 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use locks::Taken;
+use trouble::{Trouble, too_long};
 
-use super::plan::{Choice, Plan};
+use super::{
+    after,
+    notify::Beats,
+    plan::{Choice, Plan},
+};
 use crate::{
     adapters::{
         clock,
@@ -40,7 +47,7 @@ use crate::{
     config::{Config, Job, Mode},
     model::{
         event::{Event, EventSink},
-        failure::{Class, Diagnose, chain},
+        failure::Class,
         finding::Finding,
         ids::{RunId, StepId},
         manifest::{Artifact, Trigger},
@@ -48,7 +55,6 @@ use crate::{
         roster::JobFacts,
         secret::Secret,
         stack::Stack,
-        units::Elapsed,
     },
 };
 
@@ -82,31 +88,6 @@ impl RunReport {
     /// A slot that needs no run.
     fn skipped(id: RunId, why: String, log_dir: PathBuf) -> Self {
         Self { id, outcome: Outcome::Skipped(why), class: None, set: None, log_dir, began: false }
-    }
-}
-
-/// What went wrong in a step or stage.
-#[derive(Debug, Clone)]
-struct Trouble {
-    outcome: Outcome,
-    class: Class,
-    hint: Option<String>,
-}
-
-impl Trouble {
-    fn of(error: &(impl Diagnose + 'static)) -> Self {
-        let class = error.class();
-        let message = chain(error);
-        let outcome = match class {
-            Class::Interrupted => Outcome::Interrupted,
-            Class::Unverifiable => Outcome::Unknown(message),
-            _ => Outcome::Failed(message),
-        };
-        Self { outcome, class, hint: error.hint() }
-    }
-
-    fn failed(message: String) -> Self {
-        Self { outcome: Outcome::Failed(message), class: Class::Failed, hint: None }
     }
 }
 
@@ -144,6 +125,21 @@ pub async fn run(
     sink: &EventSink,
     cancel: &CancellationToken,
 ) -> Result<RunReport, RunError> {
+    let beats = Beats::default();
+    let ended = locked_and_carried_out(config, job, order, sink, cancel, &beats).await;
+    after::after(config, job, order, &ended, &beats, sink).await;
+    ended
+}
+
+/// The run itself, without what follows it.
+async fn locked_and_carried_out(
+    config: &Config,
+    job: &Job,
+    order: &Order,
+    sink: &EventSink,
+    cancel: &CancellationToken,
+    beats: &Beats,
+) -> Result<RunReport, RunError> {
     let started = clock::now();
     let plan = Plan::of(job, &config.stack, &order.choice, started)?;
     let stack = config.stack.clone();
@@ -162,19 +158,29 @@ pub async fn run(
     };
     let dead = ledger.interrupt_dead(&job.name, started)?;
     let left = left::put_right(&stack.state_dir, dead).await?;
-    if let Some(why) = done_already(&ledger, &plan, order.trigger)? {
+    let trigger = order.trigger;
+    if let Some(why) = done_already(&ledger, &plan, trigger)? {
         return Ok(RunReport::skipped(id, why, log_dir));
     }
-    let trigger = order.trigger;
+    let hosts = hosts::ask(&plan, &stack, (id, trigger), &host_secret, cancel).await?;
+    if let Some(why) = hosts.skip(&ledger, &plan, trigger)? {
+        return Ok(RunReport::skipped(id, why, log_dir));
+    }
     let attempt = ledger.begin(&NewRun { id, job: job.name.clone(), trigger, slot: plan.slot, started })?;
+    if after::is_partial(order) {
+        ledger.decided(&id.to_string())?;
+    } else {
+        beats.begin(&stack, job, id);
+    }
     let ledger = Arc::new(std::sync::Mutex::new(ledger));
     let sink = journal::attach(&stack.state_dir, id, ledger.clone(), sink.clone())?;
-    let cancel = cancel.clone();
+    let cancel = hosts.watch(cancel);
     let roster = Arc::new(config.roster());
     let run =
         Run { id, plan: &plan, stack, roster, trigger, started, attempt, host_secret, signer, ledger, sink, cancel };
     run.announce(&left);
     let (trouble, set, outcome) = run.carry_out().await;
+    let trouble = hosts::give_back(hosts, trouble, &outcome).await;
     run.end(trouble, set, outcome, log_dir)
 }
 
@@ -334,7 +340,7 @@ impl Run<'_> {
         };
         let ended = clock::now();
         let published = set.as_ref().map(|s| (s.path.as_path(), s.manifest.verification.level.to_string(), s.bytes));
-        let end = EndOfRun { outcome: &outcome, hint: hint.as_deref(), set: published };
+        let end = EndOfRun { outcome: &outcome, class, hint: hint.as_deref(), set: published };
         let recorded = match self.ledger.lock() {
             Ok(ledger) => ledger.end(self.id, ended, &end),
             Err(_) => Ok(()),
@@ -344,13 +350,5 @@ impl Run<'_> {
         // A set stands even where the ledger cannot say so; but a run that nobody can see later did not go well.
         recorded?;
         Ok(RunReport { id: self.id, outcome, class, set, log_dir, began: true })
-    }
-}
-
-/// What is said of a step or stage that took too long.
-fn too_long(limit: std::time::Duration, whose: &str) -> Trouble {
-    Trouble {
-        hint: Some(format!("raise the {whose}'s `timeout` if this is how long it takes")),
-        ..Trouble::failed(format!("took longer than the {whose}'s timeout of {}", Elapsed(limit)))
     }
 }

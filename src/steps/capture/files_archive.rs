@@ -230,11 +230,17 @@ mod tests {
             state_dir: "/var/lib/maint".into(),
             postgres: BTreeMap::new(),
             docker: crate::model::stack::Docker { host: "unix:///x".into() },
+            compose: None,
             drill: crate::model::stack::DrillSettings::below("/".as_ref()),
             stores: std::collections::BTreeMap::new(),
+            notify: Default::default(),
             audit: crate::model::stack::AuditSettings::default(),
+            systemd: crate::model::systemd::SystemdSettings::default(),
             daemon: Default::default(),
             sign: Default::default(),
+            targets: Default::default(),
+            metrics: Default::default(),
+            web: Default::default(),
         }
     }
 

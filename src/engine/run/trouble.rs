@@ -1,0 +1,40 @@
+//! What went wrong in a run.
+
+use crate::model::{
+    failure::{Class, Diagnose, chain},
+    outcome::Outcome,
+    units::Elapsed,
+};
+
+/// What went wrong in a step or stage.
+#[derive(Debug, Clone)]
+pub(super) struct Trouble {
+    pub(super) outcome: Outcome,
+    pub(super) class: Class,
+    pub(super) hint: Option<String>,
+}
+
+impl Trouble {
+    pub(super) fn of(error: &(impl Diagnose + 'static)) -> Self {
+        let class = error.class();
+        let message = chain(error);
+        let outcome = match class {
+            Class::Interrupted => Outcome::Interrupted,
+            Class::Unverifiable => Outcome::Unknown(message),
+            _ => Outcome::Failed(message),
+        };
+        Self { outcome, class, hint: error.hint() }
+    }
+
+    pub(super) fn failed(message: String) -> Self {
+        Self { outcome: Outcome::Failed(message), class: Class::Failed, hint: None }
+    }
+}
+
+/// What is said of a step or stage that took too long.
+pub(super) fn too_long(limit: std::time::Duration, whose: &str) -> Trouble {
+    Trouble {
+        hint: Some(format!("raise the {whose}'s `timeout` if this is how long it takes")),
+        ..Trouble::failed(format!("took longer than the {whose}'s timeout of {}", Elapsed(limit)))
+    }
+}

@@ -1,0 +1,25 @@
+//! Checks against real servers: every verdict by what it takes to get it wrong.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests set their stage")]
+
+#[path = "support/docker.rs"]
+mod docker;
+#[path = "support/postgres.rs"]
+mod postgres;
+#[path = "support/project.rs"]
+mod project;
+#[path = "support/prometheus.rs"]
+mod prometheus;
+#[path = "support/redis.rs"]
+mod redis;
+#[path = "support/server.rs"]
+mod server;
+
+mod checks {
+    mod alerts;
+    mod containers;
+    mod endpoint;
+    mod metric;
+    mod postgres_health;
+    mod redis_cluster;
+    mod stage;
+}
