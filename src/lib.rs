@@ -12,6 +12,7 @@
 //! | [`capture`] | 3 | the engines that turn a source into artifacts |
 //! | [`backup`] | 4 | a set's life after capture: verify, seal, publish, upload |
 //! | [`upkeep`] | 4 | the engines that change the stack: vacuum, reindex, logs, prune |
+//! | [`reports`] | 4 | what months were like and what comes: Prometheus, PostgreSQL and the ledger, read and computed |
 //! | [`steps`] | 5 | one file per step kind |
 //! | [`config`] | 6 | text to validated values |
 //! | [`engine`] | 7 | plan, run, recover |
@@ -29,6 +30,7 @@ pub mod config;
 pub mod engine;
 pub mod model;
 pub mod page;
+pub mod reports;
 pub mod steps;
 pub mod stream;
 pub mod upkeep;

@@ -15,6 +15,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("page", 2),
     ("capture", 3),
     ("backup", 4),
+    ("reports", 4),
     ("upkeep", 4),
     ("steps", 5),
     ("config", 6),

@@ -16,9 +16,12 @@ mod server;
 
 mod checks {
     mod alerts;
+    mod backups;
+    mod certificate;
     mod containers;
     mod endpoint;
     mod metric;
+    mod morning;
     mod postgres_health;
     mod redis_cluster;
     mod stage;

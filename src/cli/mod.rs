@@ -3,6 +3,8 @@
 mod ack;
 mod audit;
 mod backups;
+mod board;
+mod capacity;
 mod check;
 mod copy_arg;
 mod demo;
@@ -91,6 +93,7 @@ enum Command {
     Upload(upload::Upload),
     Restore(Box<restore::Restore>),
     Audit(audit::Audit),
+    Capacity(capacity::Capacity),
     Notify(notify::Notify),
     Ack(ack::Ack),
     Systemd(systemd::Systemd),
@@ -157,6 +160,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Upload(command) => command.run(&global),
         Command::Restore(command) => command.run(&global),
         Command::Audit(command) => command.run(&global),
+        Command::Capacity(command) => command.run(&global),
         Command::Notify(command) => command.run(&global),
         Command::Ack(command) => command.run(&global),
         Command::Systemd(command) => command.run(&global),

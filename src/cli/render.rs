@@ -8,12 +8,11 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
-use super::output;
+use super::{board::Board, output};
 use crate::{
     engine::run::RunReport,
     model::{
         event::{Event, EventSink},
-        finding::Band,
         outcome::Outcome,
         units::{ByteSize, Elapsed, count},
     },
@@ -51,9 +50,13 @@ pub(super) fn sink(json: bool) -> (EventSink, Screen) {
         Arc::new(bar)
     });
     let shown = bar.clone();
-    let sink = EventSink::new(move |event| match &shown {
-        Some(bar) => on_terminal(bar, &event),
-        None => print(plain(&event)),
+    let board = Mutex::new(Board::default());
+    let sink = EventSink::new(move |event| {
+        let Ok(mut board) = board.lock() else { return };
+        match &shown {
+            Some(bar) => on_terminal(bar, &mut board, &event),
+            None => print(plain(&mut board, &event)),
+        }
     });
     (sink, Screen { bar })
 }
@@ -65,7 +68,7 @@ fn print(line: Option<String>) {
     }
 }
 
-fn on_terminal(bar: &ProgressBar, event: &Event) {
+fn on_terminal(bar: &ProgressBar, board: &mut Board, event: &Event) {
     match event {
         Event::StepStarted { step, .. } => {
             bar.reset();
@@ -81,7 +84,7 @@ fn on_terminal(bar: &ProgressBar, event: &Event) {
             bar.set_position(*done);
             bar.set_message(doing.clone());
         }
-        _ => bar.suspend(|| print(plain(event))),
+        _ => bar.suspend(|| print(plain(board, event))),
     }
 }
 
@@ -95,23 +98,15 @@ fn mark(outcome: &Outcome) -> String {
     }
 }
 
-fn mark_of(band: Band) -> String {
-    match band {
-        Band::Excellent | Band::Good => output::good("✓"),
-        Band::Warning => output::warn("!"),
-        Band::Unknown => output::warn("?"),
-        Band::Critical => output::bad("✗"),
-    }
-}
-
 fn millis(millis: u64) -> Elapsed {
     Elapsed(Duration::from_millis(millis))
 }
 
-/// An event in words.
-fn plain(event: &Event) -> Option<String> {
+/// An event in words; what a check finds is shown when its step ends.
+fn plain(board: &mut Board, event: &Event) -> Option<String> {
     Some(match event {
-        Event::RunStarted { run, job, attempt, .. } => {
+        Event::RunStarted { run, job, attempt, steps } => {
+            board.begin(steps);
             let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
             format!("{job}  {}", output::faint(&format!("run {run}{again}")))
         }
@@ -121,21 +116,21 @@ fn plain(event: &Event) -> Option<String> {
             let again = format!("attempt {attempt} in {}", millis(*after_ms));
             format!("  {} {step}: {error}; {again}", output::warn("again"))
         }
-        Event::Finding { finding, .. } => {
-            let line = format!("    {} {}: {}", mark_of(finding.band), finding.subject, finding.seen);
-            match &finding.hint {
-                Some(hint) if !finding.band.is_fine() => format!("{line}\n      {hint}"),
-                _ => line,
-            }
+        Event::Finding { step, finding } => {
+            board.add(step, finding);
+            return None;
         }
         Event::StepFinished { step, outcome, millis: took, summary } => {
             let what = match outcome.reason() {
+                // What it found says why, below.
+                Some(_) if board.has(step) => summary.clone(),
                 Some(reason) if summary.is_empty() => reason.to_owned(),
                 Some(reason) => format!("{summary}; {}: {reason}", outcome.word()),
                 None if summary.is_empty() => outcome.word().to_owned(),
                 None => summary.clone(),
             };
-            format!("  {} {step:<12} {:>9}  {what}", mark(outcome), millis(*took))
+            let line = format!("  {} {step:<12} {:>9}  {what}", mark(outcome), millis(*took));
+            return board.end(step, line.trim_end().to_owned());
         }
         // Heartbeats are no news while they are heard.
         Event::Told { why, accepted: true, .. } if why == "ended" => return None,
@@ -148,13 +143,21 @@ fn plain(event: &Event) -> Option<String> {
             format!("  {} {channel} was not told ({about}, {why}): {error}; {again}", output::bad("✗"))
         }
         Event::RunFinished { outcome, millis: took, hint, .. } => {
+            let rest: String = board.rest().into_iter().map(|block| block + "\n").collect();
+            let found = board.tally();
+            let text = match &found {
+                // What was found is above; here the verdict is enough.
+                Some(_) => outcome.word().to_owned(),
+                None => outcome.to_string(),
+            };
             let outcome = match outcome {
                 Outcome::Ok | Outcome::Changed => output::good(outcome.word()),
-                Outcome::Skipped(_) | Outcome::Warning(_) | Outcome::Unknown(_) => output::warn(&outcome.to_string()),
-                Outcome::Interrupted | Outcome::Failed(_) => output::bad(&outcome.to_string()),
+                Outcome::Skipped(_) | Outcome::Warning(_) | Outcome::Unknown(_) => output::warn(&text),
+                Outcome::Interrupted | Outcome::Failed(_) => output::bad(&text),
             };
+            let found = found.map(|found| format!(": {found}")).unwrap_or_default();
             let hint = hint.as_ref().map(|h| format!("\nhint: {h}")).unwrap_or_default();
-            format!("{outcome} after {}{hint}", millis(*took))
+            format!("{rest}{outcome} after {}{found}{hint}", millis(*took))
         }
     })
 }

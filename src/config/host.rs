@@ -9,7 +9,7 @@ use super::{
     compose, coverage, daemon,
     diagnostic::Mistake,
     document::{Document, nearest, place},
-    monitoring, notify, secrets,
+    monitoring, notify, reports, secrets,
     shape::{DrillSection, HostFile, PostgresSection, SignSection},
     stores, systemd, targets,
 };
@@ -51,9 +51,12 @@ pub(super) fn resolve(document: &Document, file: &Path, raw: HostFile, mistakes:
         certificate: raw.certificate,
         metric: raw.metric,
     };
+    let targets = targets::resolve(document, &root, looked_at, mistakes);
+    let reports_dir = under(raw.reports_dir, "reports");
     let notify = notify::resolve(document, &root, raw.notify, raw.escalation.unwrap_or_default(), mistakes);
     Stack {
-        targets: targets::resolve(document, &root, looked_at, mistakes),
+        reports: reports::resolve(document, reports_dir, raw.capacity.unwrap_or_default(), &targets, mistakes),
+        targets,
         name: raw.stack,
         timezone,
         jobs_dir: under(raw.jobs_dir, "jobs"),

@@ -90,7 +90,8 @@ pub fn load(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     });
     let signs = stack.sign.key.iter().map(|key| (key, "key"));
     let told = stack.notify.channels.values().flat_map(|channel| channel.kind.secrets());
-    for (secret, what) in passwords.chain(keys).chain(signs).chain(told) {
+    let asked = stack.targets.secrets().map(|secret| (secret, "secret"));
+    for (secret, what) in passwords.chain(keys).chain(signs).chain(told).chain(asked) {
         if let SecretSource::File(file) = secret {
             mistakes.extend(trust::check_secret(file, what));
         }

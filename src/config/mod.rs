@@ -18,6 +18,7 @@ mod later;
 mod load;
 pub mod monitoring;
 pub mod notify;
+mod reports;
 mod secrets;
 pub mod shape;
 mod stores;

@@ -12,6 +12,7 @@ use super::{
     job::{IfUnverifiable, Mode, Overlap},
     monitoring::{MetricsSection, WebSection},
     notify::{EscalationSection, NotifySection},
+    reports::CapacitySection,
     targets::{
         AlertmanagerSection, CertificateSection, EndpointSection, MetricSection, PrometheusSection, RedisSection,
     },
@@ -45,6 +46,8 @@ pub struct HostFile {
     pub jobs_dir: Option<PathBuf>,
     /// Where sets are published. Default: `backups`.
     pub backup_dir: Option<PathBuf>,
+    /// Where reports are written. Default: `reports`.
+    pub reports_dir: Option<PathBuf>,
     /// Ledger, locks, journals and host secret; one per host, never per user. Default: `/var/lib/maint`.
     pub state_dir: Option<PathBuf>,
     /// PostgreSQL servers by name.
@@ -85,6 +88,8 @@ pub struct HostFile {
     /// Measures of the stack, by name.
     #[serde(default)]
     pub metric: BTreeMap<String, MetricSection>,
+    /// What a forecast looks at.
+    pub capacity: Option<CapacitySection>,
     /// How `maint serve` behaves.
     pub daemon: Option<DaemonSection>,
     /// What Prometheus is told.

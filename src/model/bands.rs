@@ -159,6 +159,11 @@ impl Bands {
         }
     }
 
+    /// Where good ends.
+    pub fn good_edge(&self) -> f64 {
+        self.good
+    }
+
     /// What is expected, for people: `good below 0.1 ms, critical above 10 ms`.
     pub fn expected(&self, unit: Unit) -> Expected {
         let (good, critical) = (Quantity::new(self.good, unit), Quantity::new(self.critical, unit));

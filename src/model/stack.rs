@@ -12,6 +12,7 @@ use super::{
     daemon::DaemonSettings,
     monitoring::{MetricsSettings, WebSettings},
     notify::Notify,
+    reports::ReportSettings,
     secret::SecretSource,
     store::Stores,
     systemd::SystemdSettings,
@@ -51,6 +52,8 @@ pub struct Stack {
     pub systemd: SystemdSettings,
     /// What checks look at.
     pub targets: Targets,
+    /// Where reports go, and what they look at.
+    pub reports: ReportSettings,
     /// How the daemon behaves.
     pub daemon: DaemonSettings,
     /// What Prometheus is told.

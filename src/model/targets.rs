@@ -24,6 +24,19 @@ pub struct Targets {
     pub metric: BTreeMap<String, Metric>,
 }
 
+impl Targets {
+    /// The secrets that targets ask for.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretSource> {
+        let webs = self.prometheus.values().map(|target| &target.web);
+        let webs = webs.chain(self.alertmanager.values().map(|target| &target.web));
+        let webs = webs.chain(self.endpoint.values().map(|target| &target.web));
+        let logins = webs.filter_map(|web| match web.login.as_ref()? {
+            Login::Token(secret) | Login::User { password: secret, .. } => Some(secret),
+        });
+        logins.chain(self.redis.values().filter_map(|cluster| cluster.password.as_ref()))
+    }
+}
+
 /// How to reach something over HTTP.
 #[derive(Debug, Clone)]
 pub struct Web {

@@ -15,10 +15,10 @@ const SIZE: (u32, u32) = (480, 210);
 /// More bars than this are not told apart; the newest are shown.
 pub(super) const MOST_BARS: usize = 60;
 /// The style's own colours: it knows them by these values.
-const MUTED: RGBColor = RGBColor(0x5A, 0x66, 0x75);
-const LINE: RGBColor = RGBColor(0xD8, 0xDE, 0xE6);
-const ACCENT: RGBColor = RGBColor(0x2B, 0x6C, 0xB0);
-const BAD: RGBColor = RGBColor(0xB3, 0x26, 0x1E);
+pub(super) const MUTED: RGBColor = RGBColor(0x5A, 0x66, 0x75);
+pub(super) const LINE: RGBColor = RGBColor(0xD8, 0xDE, 0xE6);
+pub(super) const ACCENT: RGBColor = RGBColor(0x2B, 0x6C, 0xB0);
+pub(super) const BAD: RGBColor = RGBColor(0xB3, 0x26, 0x1E);
 
 /// One bar.
 pub(super) struct Bar {

@@ -4,6 +4,8 @@
 pub mod audit;
 mod calendar;
 mod chart;
+mod lines;
+pub mod reports;
 pub mod status;
 
 use chrono::{DateTime, Utc};

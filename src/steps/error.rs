@@ -6,6 +6,7 @@ use crate::{
         archive::ArchiveError, dump::DumpError, globals::GlobalsError, quiesce::QuiesceError, volume::VolumeError,
     },
     model::failure::{Class, Diagnose},
+    reports::ReportError,
     upkeep::{UpkeepError, pull::PullError, rolling::RollError},
 };
 
@@ -26,6 +27,8 @@ pub enum StepError {
     Pull(#[from] PullError),
     #[error(transparent)]
     Roll(#[from] RollError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
@@ -57,6 +60,7 @@ impl StepError {
             Self::File(e) => e,
             Self::Pull(e) => e,
             Self::Roll(e) => e,
+            Self::Report(e) => e,
             Self::Ledger(e) => e,
             Self::Process(e) => e,
             Self::Scan(e) => e,

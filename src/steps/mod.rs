@@ -9,6 +9,7 @@ pub mod context;
 mod error;
 pub mod maintenance;
 mod parameters;
+pub mod reports;
 
 pub use context::{StepContext, StepReport};
 pub use error::StepError;
@@ -142,6 +143,9 @@ step_kinds! {
     "utilisation" Utilisation => checks::utilisation::Utilisation,
     "image_pull" ImagePull => maintenance::image_pull::ImagePull,
     "rolling_restart" RollingRestart => maintenance::rolling_restart::RollingRestart,
+    "performance" Performance => reports::performance::Performance,
+    "capacity" Capacity => reports::capacity::Capacity,
+    "recommendations" Recommendations => reports::recommendations::Recommendations,
     "image_scan" ImageScan => checks::image_scan::ImageScan,
     "cert_renew" CertRenew => checks::cert_renew::CertRenew,
     "vacuum" Vacuum => maintenance::vacuum::Vacuum,

@@ -39,6 +39,7 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         stores: BTreeMap::new(),
         sign: Default::default(),
         targets: Default::default(),
+        reports: Default::default(),
     };
     let step: StepId = "t".parse().unwrap();
     StepContext {

@@ -67,7 +67,11 @@ fn without_alertmanager_prometheus_is_asked_and_the_watchdog_must_bark() {
         ),
         STEP,
     );
-    found.code(1).is("main", "unknown", "no answer").is("Down (127.0.0.1)", "critical", "firing");
+    found.code(1).is("main", "unknown", "no answer").is(
+        &format!("Down (127.0.0.1:{})", stack.exporter.port),
+        "critical",
+        "firing",
+    );
 }
 
 #[test]

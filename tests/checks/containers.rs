@@ -123,3 +123,89 @@ fn an_engine_that_is_away_is_unknown() {
     job(&project, &["containers = { at_least = 1, project = \"x\" }", "resources = { project = \"x\" }"]);
     look(&project).code(4).is("containers of x", "unknown", "cannot be reached");
 }
+
+/// An engine that is not at hand: it answers as one with that API on a host with cgroups of version 2, and refuses
+/// clients that are older or newer than it knows.
+fn engine_of(dir: &std::path::Path, api: &'static str, oldest: (u32, u32), gaps: bool) -> String {
+    let path = dir.join("engine.sock");
+    let id = "a".repeat(64);
+    let labels = "{\"com.docker.compose.project\":\"web\",\"com.docker.compose.service\":\"hub\",\"com.docker.compose.oneoff\":\"False\"}";
+    let list = format!("[{{\"Id\":\"{id}\",\"Names\":[\"/web-hub-1\"],\"State\":\"running\",\"Labels\":{labels}}}]");
+    let inspect = format!(
+        "{{\"Id\":\"{id}\",\"Name\":\"/web-hub-1\",\"Image\":\"sha256:1\",\"RestartCount\":0,\
+         \"State\":{{\"Status\":\"running\",\"Running\":true,\"StartedAt\":\"2026-08-02T00:00:00Z\",\"Health\":{{\"Status\":\"healthy\"}}}},\
+         \"Config\":{{\"Image\":\"hub\",\"Labels\":{labels}}},\"HostConfig\":{{\"Memory\":1000000000}}}}"
+    );
+    // 200 ms of processor time in a second of two cores; 300 MB, 100 MB of them files that can be dropped.
+    let cpu = |used: u64, system: u64| {
+        format!("{{\"cpu_usage\":{{\"total_usage\":{used}}},\"system_cpu_usage\":{system},\"online_cpus\":2}}")
+    };
+    let stats = if gaps {
+        "{\"cpu_stats\":{\"cpu_usage\":{\"total_usage\":0}},\"precpu_stats\":{\"cpu_usage\":{\"total_usage\":0}},\"memory_stats\":{}}".to_owned()
+    } else {
+        format!(
+            "{{\"cpu_stats\":{},\"precpu_stats\":{},\"memory_stats\":{{\"usage\":300000000,\"limit\":1000000000,\
+             \"stats\":{{\"inactive_file\":100000000}}}}}}",
+            cpu(1_200_000_000, 12_000_000_000),
+            cpu(1_000_000_000, 10_000_000_000)
+        )
+    };
+    crate::server::on_socket(&path, move |path| {
+        let version = path.strip_prefix("/v").and_then(|rest| rest.split('/').next()).unwrap_or(api);
+        let number = |text: &str| text.split_once('.').map(|(a, b)| (a.parse().unwrap(), b.parse::<u32>().unwrap()));
+        let asked: (u32, u32) = number(version).unwrap();
+        let known = number(api).unwrap();
+        match path {
+            _ if path.ends_with("/version") => {
+                let minimum = format!("{}.{}", oldest.0, oldest.1);
+                (200, format!("{{\"Version\":\"x\",\"ApiVersion\":\"{api}\",\"MinAPIVersion\":\"{minimum}\"}}"))
+            }
+            _ if asked > known => (400, format!("{{\"message\":\"client version {version} is too new\"}}")),
+            _ if asked < oldest => (400, format!("{{\"message\":\"client version {version} is too old\"}}")),
+            _ if path.contains("/stats") => (200, stats.clone()),
+            _ if path.contains("/json") && path.contains(&"a".repeat(64)) => (200, inspect.clone()),
+            _ => (200, list.clone()),
+        }
+    });
+    format!("unix://{}", path.display())
+}
+
+#[test]
+fn an_older_and_a_newer_engine_are_understood() {
+    for (api, oldest) in [("1.40", (1, 12)), ("1.51", (1, 44))] {
+        let dir = tempfile::tempdir().unwrap();
+        let host = engine_of(dir.path(), api, oldest, false);
+        let project = Project::new(&format!("[docker]\nhost = \"{host}\"\n"));
+        let bands = "{ good = \"<50%\", critical = \">85%\" }";
+        job(
+            &project,
+            &[
+                "containers = { at_least = 1, project = \"web\" }",
+                &format!(
+                    "resources = {{ project = \"web\", cpu = {bands}, memory = {{ good = \"<300MB\", critical = \">500MB\" }} }}"
+                ),
+            ],
+        );
+        let found = look(&project);
+        // As docker stats shows them: (1.2 - 1.0) / (12 - 10) of two cores, and 300 MB less what can be dropped.
+        found.code(0).is("web-hub-1, cpu", "good", "20 %").is(
+            "web-hub-1, memory",
+            "good",
+            "200.0 MB, 20 % of its limit",
+        );
+        found.is("web-hub-1", "good", "running and healthy");
+    }
+}
+
+#[test]
+fn stats_with_gaps_are_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = engine_of(dir.path(), "1.41", (1, 12), true);
+    let project = Project::new(&format!("[docker]\nhost = \"{host}\"\n"));
+    job(&project, &["resources = { project = \"web\" }"]);
+    look(&project).code(4).is("web-hub-1, cpu", "unknown", "no numbers").is(
+        "web-hub-1, memory",
+        "unknown",
+        "no numbers",
+    );
+}

@@ -44,6 +44,12 @@ impl Found {
         found.map(|f| f[key].to_string()).unwrap_or_default()
     }
 
+    /// The words of every finding of that subject.
+    pub fn all(&self, subject: &str) -> Vec<&str> {
+        let of_it = self.findings.iter().filter(|f| f["subject"] == subject);
+        of_it.map(|f| f["seen"].as_str().unwrap()).collect()
+    }
+
     pub fn subjects(&self) -> Vec<&str> {
         self.findings.iter().map(|f| f["subject"].as_str().unwrap()).collect()
     }

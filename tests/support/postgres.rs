@@ -201,6 +201,7 @@ pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
         web: None,
         sign: Default::default(),
         targets: Default::default(),
+        reports: Default::default(),
     })
 }
 

@@ -13,6 +13,7 @@ mod session;
 pub mod throwaway;
 mod tls;
 pub mod tools;
+pub mod tuning;
 pub mod upkeep;
 
 pub use endpoint::Endpoint;

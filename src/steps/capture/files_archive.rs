@@ -239,6 +239,7 @@ mod tests {
             daemon: Default::default(),
             sign: Default::default(),
             targets: Default::default(),
+            reports: Default::default(),
             metrics: Default::default(),
             web: Default::default(),
         }

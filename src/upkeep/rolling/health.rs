@@ -110,6 +110,8 @@ mod tests {
             out_of_memory: false,
             restarts: 0,
             health,
+            started: None,
+            memory_limit: None,
             image: "app".into(),
             image_id: "sha256:1".into(),
             config_hash: None,

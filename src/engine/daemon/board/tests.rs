@@ -19,6 +19,7 @@ fn job(name: &str, locks: &[&str], overlap: Overlap) -> Job {
         severity: Severity::default(),
         catch_up: CatchUp::Once,
         jitter: Duration::ZERO,
+        across_hosts: None,
         steps: Vec::new(),
     }
 }

@@ -1,0 +1,178 @@
+//! What checks found, as a tired person reads it: one step after the other in the job's order, whoever ends first; what is
+//! good in a line, what is not with its value, its band and what to do.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::output;
+use crate::model::{
+    finding::{Band, Finding, Unit},
+    ids::StepId,
+};
+
+/// As wide as the narrowest terminal.
+const WIDTH: usize = 80;
+/// As many good values are shown of a step.
+const GOOD: usize = 8;
+
+/// What was found so far, and what waits for its turn.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    order: VecDeque<StepId>,
+    found: BTreeMap<StepId, Vec<Finding>>,
+    waiting: BTreeMap<StepId, String>,
+    tally: BTreeMap<Band, u64>,
+}
+
+impl Board {
+    /// A run of these steps begins.
+    pub(super) fn begin(&mut self, steps: &[StepId]) {
+        *self = Self { order: steps.iter().cloned().collect(), ..Self::default() };
+    }
+
+    /// A step found something.
+    pub(super) fn add(&mut self, step: &StepId, finding: &Finding) {
+        *self.tally.entry(finding.band).or_default() += 1;
+        self.found.entry(step.clone()).or_default().push(finding.clone());
+    }
+
+    /// Whether a step found anything.
+    pub(super) fn has(&self, step: &StepId) -> bool {
+        self.found.contains_key(step)
+    }
+
+    /// A step ended with this line; gives what can be shown now.
+    pub(super) fn end(&mut self, step: &StepId, line: String) -> Option<String> {
+        let findings = self.found.remove(step).unwrap_or_default();
+        let block = std::iter::once(line).chain(lines(&findings)).collect::<Vec<_>>().join("\n");
+        if !self.order.contains(step) {
+            return Some(block);
+        }
+        self.waiting.insert(step.clone(), block);
+        let mut ready = Vec::new();
+        while let Some(block) = self.order.front().and_then(|next| self.waiting.remove(next)) {
+            self.order.pop_front();
+            ready.push(block);
+        }
+        (!ready.is_empty()).then(|| ready.join("\n"))
+    }
+
+    /// What waits for a step that did not end.
+    pub(super) fn rest(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.order).iter().filter_map(|step| self.waiting.remove(step)).collect()
+    }
+
+    /// `1 critical, 2 warnings, 31 good`; nothing where nothing was found.
+    pub(super) fn tally(&self) -> Option<String> {
+        let of = |band: Band| self.tally.get(&band).copied().unwrap_or(0);
+        let good = of(Band::Good) + of(Band::Excellent);
+        let warnings = if of(Band::Warning) == 1 { "warning" } else { "warnings" };
+        let all = [
+            (of(Band::Critical), "critical", output::bad as fn(&str) -> String),
+            (of(Band::Unknown), "unknown", output::warn),
+            (of(Band::Warning), warnings, output::warn),
+            (good, "good", output::good),
+        ];
+        let told = all.into_iter().filter(|(n, ..)| *n > 0).map(|(n, word, paint)| paint(&format!("{n} {word}")));
+        let told: Vec<String> = told.collect();
+        (!told.is_empty()).then(|| told.join(", "))
+    }
+}
+
+fn mark(band: Band) -> String {
+    match band {
+        Band::Excellent | Band::Good => output::good("✓"),
+        Band::Warning => output::warn("!"),
+        Band::Unknown => output::warn("?"),
+        Band::Critical => output::bad("✗"),
+    }
+}
+
+/// The worst first, and at last the good in as few words as will do.
+fn lines(findings: &[Finding]) -> Vec<String> {
+    let mut bad: Vec<&Finding> = findings.iter().filter(|finding| !finding.band.is_fine()).collect();
+    bad.sort_by_key(|finding| std::cmp::Reverse(finding.band));
+    let mut lines = Vec::new();
+    for finding in bad {
+        let text = format!("{}: {}", finding.subject, finding.seen);
+        for (i, line) in wrapped(&text, WIDTH - 8).into_iter().enumerate() {
+            lines.push(if i == 0 { format!("      {} {line}", mark(finding.band)) } else { format!("        {line}") });
+        }
+        for (i, line) in wrapped(finding.hint.as_deref().unwrap_or_default(), WIDTH - 10).into_iter().enumerate() {
+            let lead = if i == 0 { "→" } else { " " };
+            lines.push(format!("        {} {}", output::bold(lead), output::bold(&line)));
+        }
+    }
+    lines.extend(good(findings));
+    lines
+}
+
+/// Values that are as they should be; what is only counted says nothing here.
+fn good(findings: &[Finding]) -> Vec<String> {
+    let fine = findings.iter().filter(|finding| finding.band.is_fine());
+    let valued: Vec<String> = fine
+        .filter_map(|finding| Some((finding, finding.value.filter(|value| value.unit != Unit::Count)?)))
+        .map(|(finding, value)| format!("{} {value}", finding.subject))
+        .collect();
+    let mut shown = valued.iter().take(GOOD).cloned().collect::<Vec<_>>();
+    if valued.len() > GOOD {
+        shown.push(format!("{} more", valued.len() - GOOD));
+    }
+    wrapped(&shown.join(" · "), WIDTH - 8).into_iter().map(|line| format!("        {}", output::faint(&line))).collect()
+}
+
+/// Lines of at most `width` characters, broken between words; a word that is longer stands alone.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> StepId {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn steps_are_shown_in_the_jobs_order_whoever_ends_first() {
+        let mut board = Board::default();
+        board.begin(&[id("a"), id("b"), id("c")]);
+        assert_eq!(board.end(&id("b"), "B".into()), None);
+        assert_eq!(board.end(&id("verify"), "V".into()), Some("V".into()), "what is in no order is shown at once");
+        assert_eq!(board.end(&id("a"), "A".into()), Some("A\nB".into()));
+        assert_eq!(board.rest(), [""; 0]);
+    }
+
+    #[test]
+    fn the_worst_comes_first_and_the_good_in_a_line() {
+        let mut board = Board::default();
+        board.begin(&[id("a")]);
+        let long = "word ".repeat(30);
+        for finding in [
+            Finding::good("cpu", "12 %").value(12.0, Unit::Percent),
+            Finding::good("web", "running").value(0.0, Unit::Count),
+            Finding::warning("disk", "81 % (good below 80 %, critical above 90 %)").hint("see what takes it: du"),
+            Finding::critical("hub", long.trim()),
+        ] {
+            board.add(&id("a"), &finding);
+        }
+        let shown = board.end(&id("a"), "A".into()).unwrap();
+        assert!(shown.lines().all(|line| line.chars().count() <= WIDTH), "{shown}");
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines[1].starts_with("      ✗ hub: word"), "{shown}");
+        let place = |text: &str| lines.iter().position(|line| line.contains(text)).unwrap();
+        assert!(place("! disk: 81 %") < place("→ see what takes it: du"), "{shown}");
+        assert_eq!(lines.last().unwrap().trim(), "cpu 12 %");
+        assert_eq!(board.tally().unwrap(), "1 critical, 1 warning, 2 good");
+    }
+}
