@@ -171,7 +171,7 @@ impl StepKind for RollingRestart {
         findings.extend(done.untouched.iter().map(|service| {
             Finding::warning(service.clone(), "not touched, for the one before it could not be updated")
         }));
-        let report = StepReport::found(summary(&done), findings);
+        let report = StepReport::found(format!("{}; by {}", summary(&done), compose.shown()), findings);
         let any_new = done.rolled.iter().any(|rolled| matches!(rolled.how, How::Beside { .. } | How::InPlace));
         let outcome = if report.outcome == Outcome::Ok && any_new { Outcome::Changed } else { report.outcome };
         let tools =
