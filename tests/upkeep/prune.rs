@@ -1,9 +1,6 @@
 //! Docker's leftovers: what the preview says is what goes, and nothing else.
 
-use std::{
-    collections::BTreeSet,
-    process::{Command, Stdio},
-};
+use std::collections::BTreeSet;
 
 use maint::{
     adapters::ledger::{Ledger, ServiceImage},
@@ -51,15 +48,6 @@ fn short(id: &str) -> String {
     id.trim_start_matches("sha256:").chars().take(12).collect()
 }
 
-fn build(engine: &Engine, dir: &std::path::Path) {
-    std::fs::write(dir.join("Dockerfile"), "FROM scratch\nCOPY content /content\n").unwrap();
-    std::fs::write(dir.join("content"), "content").unwrap();
-    let mut docker = Command::new("docker");
-    docker.env("DOCKER_BUILDKIT", "1").arg("--host").arg(engine.host()).args(["build", "--quiet"]).arg(dir);
-    let built = docker.stdin(Stdio::null()).output().unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_announced_goes_and_nothing_else() {
     let engine = Engine::start();
@@ -87,7 +75,6 @@ async fn what_was_announced_goes_and_nothing_else() {
         "true",
     ]);
     engine.docker(&["create", "--name", "never-ran", "--network", "none", IMAGE, "true"]);
-    build(&engine, stage.path());
     // What a service has served from stays, though nothing has its name or runs it any more.
     let rollback = image(&engine, "app:1", "LABEL version=5");
     image(&engine, "app:1", "LABEL version=6");
@@ -114,7 +101,6 @@ async fn what_was_announced_goes_and_nothing_else() {
         assert!(announced.contains(&goes), "{goes}: {announced:?}");
     }
     assert!(announced.contains(&format!("image {}", short(&old))), "{announced:?}");
-    assert!(announced.iter().any(|what| what.starts_with("build cache ")), "{announced:?}");
     assert!(about(&preview, &format!("image {}", short(&kept))).seen.contains("a container is made from it"));
     assert!(about(&preview, &format!("image {}", short(&rollback))).seen.contains("may have to go back to it"));
     assert!(about(&preview, &format!("image {}", short(&labelled))).seen.contains("maint.keep"));
@@ -126,9 +112,7 @@ async fn what_was_announced_goes_and_nothing_else() {
     assert_eq!(told(&report, "removed: "), announced);
     assert!(stage.said().contains("goes: container ended, idle for"), "{}", stage.said());
     let gone: BTreeSet<String> = before.difference(&inventory(&engine)).cloned().collect();
-    let cache = |what: &&String| !what.starts_with("build cache");
-    assert_eq!(gone, announced.iter().filter(cache).cloned().collect(), "volumes stay, the one without a name too");
-    assert!(engine.docker(&["system", "df", "--format", "{{.Type}} {{.Size}}"]).contains("Build Cache 0B"));
+    assert_eq!(gone, announced, "volumes stay, the one without a name too");
     assert_eq!(engine.state("serves"), "running");
     engine.docker(&["start", "keeps"]);
     assert_eq!(stage.run(NOW).await.summary, "nothing removed, 0 B");

@@ -200,11 +200,23 @@ pub(crate) async fn execute(worker: &Worker, sql: &str, cancel: &CancellationTok
     let statement = worker.session.batch(sql, sql);
     tokio::pin!(statement);
     tokio::select! {
-        ended = &mut statement => return Ok(ended?),
+        ended = &mut statement => {
+            if ended.is_err() {
+                let_go(worker).await;
+            }
+            return Ok(ended?);
+        }
         () = cancel.cancelled() => {}
     }
     worker.session.cancel_statement().await?;
     // It may have ended well in the same moment; the run was stopped all the same.
     let _ = tokio::time::timeout(CANCELLED_WITHIN, statement).await;
+    let_go(worker).await;
     Err(UpkeepError::Interrupted)
+}
+
+/// An error is told before the server has let go of the locks: whoever looks at once would take the session for one at work.
+async fn let_go(worker: &Worker) {
+    // A session that is lost holds no locks for long, and its next statement says so.
+    let _ = tokio::time::timeout(CANCELLED_WITHIN, worker.session.batch("waiting for the locks", "SELECT")).await;
 }
