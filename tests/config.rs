@@ -193,7 +193,7 @@ fn the_configuration_is_found_where_it_should_be() {
 fn the_shipped_configuration_is_valid() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let project = Project::new("");
-    for name in ["maint.toml", "jobs/monthly-backup.toml"] {
+    for name in ["maint.toml", "jobs/monthly-backup.toml", "jobs/weekly-updates.toml"] {
         project.write(name, &fs::read_to_string(root.join(name)).unwrap());
     }
     let (code, said) = check(&project);

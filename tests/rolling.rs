@@ -10,3 +10,9 @@ mod stage;
 
 #[path = "rolling/beside.rs"]
 mod beside;
+#[path = "rolling/deaths.rs"]
+mod deaths;
+#[path = "rolling/place.rs"]
+mod place;
+#[path = "rolling/pull.rs"]
+mod pull;

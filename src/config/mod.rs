@@ -5,8 +5,8 @@
 //! turn that into what the engine knows, `later` names what a later version will bring.
 
 mod clocks;
-mod compose;
-mod coverage;
+pub mod compose;
+pub mod coverage;
 pub mod daemon;
 mod diagnostic;
 mod document;
@@ -18,12 +18,12 @@ mod later;
 mod load;
 pub mod monitoring;
 pub mod notify;
-mod reports;
+pub mod reports;
 mod secrets;
 pub mod shape;
 mod stores;
 mod systemd;
-mod targets;
+pub mod targets;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};

@@ -8,6 +8,7 @@ use serde::Deserialize;
 pub use super::systemd::SystemdSection;
 use super::{
     compose::ComposeSection,
+    coverage::{AuditSection, CoverageSection},
     daemon::DaemonSection,
     job::{IfUnverifiable, Mode, Overlap},
     monitoring::{MetricsSection, WebSection},
@@ -369,36 +370,4 @@ pub struct StepSection {
     /// What it does: `do.<kind> = { … }`.
     #[serde(rename = "do")]
     pub step: Step,
-}
-
-/// `[audit]`: what an audit goes by.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AuditSection {
-    /// How old the newest drill of a series may be before the audit finds fault. Default: `92d`.
-    pub drill_within: Option<Span>,
-}
-
-/// `[coverage]`: what exists on this host and needs no backup. Whatever else no backup job names is a finding of
-/// `maint audit`.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CoverageSection {
-    /// What is left out, e.g. `{ volume = "cache", reason = "filled again by itself" }`.
-    #[serde(default)]
-    pub exclude: Vec<ExclusionSection>,
-}
-
-/// `[[coverage.exclude]]`: one of `database`, `volume` and `path` by name or glob pattern, and why.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ExclusionSection {
-    /// Databases: `server/database`, the server as a `[postgres.NAME]` is called.
-    pub database: Option<String>,
-    /// Docker volumes.
-    pub volume: Option<String>,
-    /// Bind mounts at or below this absolute path.
-    pub path: Option<String>,
-    /// Why it needs no backup; reports show it.
-    pub reason: String,
 }

@@ -151,10 +151,14 @@ fn engine_of(dir: &std::path::Path, api: &'static str, oldest: (u32, u32), gaps:
         )
     };
     crate::server::on_socket(&path, move |path| {
-        let version = path.strip_prefix("/v").and_then(|rest| rest.split('/').next()).unwrap_or(api);
-        let number = |text: &str| text.split_once('.').map(|(a, b)| (a.parse().unwrap(), b.parse::<u32>().unwrap()));
-        let asked: (u32, u32) = number(version).unwrap();
+        let number = |text: &str| {
+            let (major, minor) = text.split_once('.')?;
+            Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+        };
         let known = number(api).unwrap();
+        let version = path.strip_prefix("/v").and_then(|rest| rest.split('/').next()).filter(|v| number(v).is_some());
+        let version = version.unwrap_or(api);
+        let asked = number(version).unwrap();
         match path {
             _ if path.ends_with("/version") => {
                 let minimum = format!("{}.{}", oldest.0, oldest.1);

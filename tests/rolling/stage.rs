@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The image with nginx of the tests.
-const NGINX: &str = "maint-test-nginx:1";
+pub const NGINX: &str = "maint-test-nginx:1";
 pub const APP: &str = "universal-orchestrator";
 
 /// A project of its own on the shared engine, gone with its owner.

@@ -101,6 +101,11 @@ impl Compose {
         (self.program.to_string(), self.version.clone())
     }
 
+    /// The program and its version, in words.
+    pub fn shown(&self) -> String {
+        format!("{} {}", self.program, self.version)
+    }
+
     /// What the files say now, variables filled in and files laid over each other.
     ///
     /// # Errors

@@ -6,12 +6,18 @@ use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use crate::{
+    config::compose::ComposeSection,
+    config::coverage::{AuditSection, CoverageSection, ExclusionSection},
     config::daemon::DaemonSection,
     config::monitoring::{MetricsSection, WebSection},
     config::notify::{EscalationSection, NotifySection},
+    config::reports::{CapacitySection, ResourceSection, SeasonsSection},
     config::shape::{
-        AuditSection, BackupSection, CoverageSection, DockerSection, DrillSection, ExclusionSection, HostFile, JobFile,
-        KeepSection, PostgresSection, SignSection, StepSection, StoreSection, SystemdSection,
+        BackupSection, DockerSection, DrillSection, HostFile, JobFile, KeepSection, PostgresSection, SignSection,
+        StepSection, StoreSection, SystemdSection,
+    },
+    config::targets::{
+        AlertmanagerSection, CertificateSection, EndpointSection, MetricSection, PrometheusSection, RedisSection,
     },
     steps::Step,
 };
@@ -31,7 +37,7 @@ pub(super) fn render() -> String {
     let names: Vec<&str> = sections.iter().map(|(name, ..)| *name).collect();
     section(&mut text, "## maint.toml", &schema_for!(HostFile), &names);
     for (_, heading, schema) in &sections {
-        section(&mut text, heading, schema, &["exclude"]);
+        section(&mut text, heading, schema, &["exclude", "resource", "seasons"]);
     }
     section(&mut text, "## jobs/NAME.toml", &schema_for!(JobFile), &["backup", "step"]);
     section(&mut text, "### [backup]", &schema_for!(BackupSection), &[]);
@@ -50,6 +56,7 @@ fn sections() -> Vec<(&'static str, &'static str, Schema)> {
     vec![
         ("postgres", "### [postgres.NAME]", schema_for!(PostgresSection)),
         ("docker", "### [docker]", schema_for!(DockerSection)),
+        ("compose", "### [compose]", schema_for!(ComposeSection)),
         ("drill", "### [drill]", schema_for!(DrillSection)),
         ("store", "### [store.NAME]", schema_for!(StoreSection)),
         ("sign", "### [sign]", schema_for!(SignSection)),
@@ -62,6 +69,15 @@ fn sections() -> Vec<(&'static str, &'static str, Schema)> {
         ("escalation", "### [escalation]", schema_for!(EscalationSection)),
         ("metrics", "### [metrics]", schema_for!(MetricsSection)),
         ("web", "### [web]", schema_for!(WebSection)),
+        ("prometheus", "### [prometheus.NAME]", schema_for!(PrometheusSection)),
+        ("alertmanager", "### [alertmanager.NAME]", schema_for!(AlertmanagerSection)),
+        ("redis", "### [redis.NAME]", schema_for!(RedisSection)),
+        ("endpoint", "### [endpoint.NAME]", schema_for!(EndpointSection)),
+        ("certificate", "### [certificate.NAME]", schema_for!(CertificateSection)),
+        ("metric", "### [metric.NAME]", schema_for!(MetricSection)),
+        ("capacity", "### [capacity]", schema_for!(CapacitySection)),
+        ("resource", "### [capacity.resource.NAME]", schema_for!(ResourceSection)),
+        ("seasons", "### [capacity.seasons]", schema_for!(SeasonsSection)),
     ]
 }
 

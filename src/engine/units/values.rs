@@ -83,14 +83,16 @@ fn installed(config: &Config, path: &Path) -> PathBuf {
     moved.unwrap_or_else(|| path.to_owned())
 }
 
-/// What maint writes to: state, sets, drills, stores on this host, and what is configured. What lies in another is left out.
+/// What maint writes to: state, sets, drills, reports, stores on this host, and what is configured. What lies in another is left out.
 fn writable(config: &Config) -> BTreeSet<PathBuf> {
     let stack = &config.stack;
     let stores = stack.stores.values().filter_map(|store| match &store.place {
         Place::Local { dir, .. } => Some(dir),
         Place::S3(_) => None,
     });
-    let named = [&stack.state_dir, &stack.backup_dir, &stack.drill.scratch_dir].into_iter().chain(stores);
+    let own = [&stack.state_dir, &stack.backup_dir, &stack.drill.scratch_dir, &stack.reports.dir];
+    let named = own.into_iter().chain(stores);
+    let named = named.chain(&stack.metrics.textfile_dir);
     let all: BTreeSet<_> = named.chain(&stack.systemd.writable).map(|path| installed(config, path)).collect();
     let inside = |path: &PathBuf| all.iter().any(|other| path != other && path.starts_with(other));
     all.iter().filter(|path| !inside(path)).cloned().collect()
@@ -104,7 +106,12 @@ fn writable_line(path: &Path) -> String {
 /// The directories that are maint's own; stores are somebody's mounts.
 fn directories(config: &Config) -> String {
     let stack = &config.stack;
-    let own = [(&stack.state_dir, ":0700"), (&stack.backup_dir, ":0700"), (&stack.drill.scratch_dir, ":0711")];
+    let own = [
+        (&stack.state_dir, ":0700"),
+        (&stack.backup_dir, ":0700"),
+        (&stack.drill.scratch_dir, ":0711"),
+        (&stack.reports.dir, ":0700"),
+    ];
     let lines = own.map(|(dir, mode)| format!("d {} {mode} :root :root -", installed(config, dir).display()));
     lines.join("\n")
 }

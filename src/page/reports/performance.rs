@@ -38,7 +38,7 @@ pub(super) fn body(report: &Performance, zone: Tz) -> Markup {
 }
 
 fn title(name: &str) -> String {
-    let text = name.replace('_', " ");
+    let text = name.replace(['_', '-'], " ");
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -1,6 +1,7 @@
 //! What would make the stack better, each with its evidence and the exact command. Nothing is changed.
 
 mod backups;
+mod bloat;
 mod containers;
 mod indexes;
 mod logs;
@@ -92,6 +93,7 @@ async fn database(request: &AdviceRequest<'_>, server: &PostgresServer) -> Vec<A
     add("Cache", Ok(server::cache(request, server, &session, &traffic).await));
     add("Settings", server::settings(&session, &traffic).await);
     add("Slow statements", statements::look(request, &session).await);
+    add("Bloat", bloat::look(request, &session).await);
     session.close().await;
     areas
 }

@@ -158,7 +158,9 @@ fn judge(
         Ok(facts) => facts,
         Err(error) => return vec![unasked(subject, &error)],
     };
-    let Some(expiry) = facts.iter().enumerate().map(|(i, facts)| expiry(subject, i, facts, now)).max_by_key(|f| f.band)
+    // The last of equals is taken: the leaf speaks, unless one above it is worse.
+    let Some(expiry) =
+        facts.iter().enumerate().rev().map(|(i, facts)| expiry(subject, i, facts, now)).max_by_key(|f| f.band)
     else {
         return Vec::new();
     };

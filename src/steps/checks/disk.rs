@@ -59,27 +59,35 @@ impl StepKind for Disk {
     }
 
     async fn run(&self, context: &StepContext) -> Result<StepReport, StepError> {
-        let looked = join_all(self.paths(&context.stack).into_iter().map(|path| self.look(path))).await;
-        let findings: Vec<Finding> = looked.into_iter().flatten().collect();
+        let looked = join_all(self.paths(&context.stack).into_iter().map(look)).await;
+        let mut findings = Vec::new();
+        let mut seen = BTreeSet::new();
+        // Paths of one file system are one observation; the first is the shortest.
+        for (subject, looked) in looked {
+            match looked {
+                Ok((system, fullness)) if seen.insert(system) => findings.extend(self.judge(&subject, fullness)),
+                Ok(_) => {}
+                Err(finding) => findings.push(*finding),
+            }
+        }
         Ok(StepReport::found(summary("measurement", &findings), findings))
     }
 }
 
-impl Disk {
-    async fn look(&self, path: PathBuf) -> Vec<Finding> {
-        let subject = path.display().to_string();
-        let asked = {
-            let path = path.clone();
-            // One that never answers leaves its thread behind, not the check.
-            tokio::time::timeout(ANSWER_WITHIN, tokio::task::spawn_blocking(move || nearest(path))).await
-        };
-        match asked {
-            Ok(Ok(Ok(system))) => self.judge(&subject, system),
-            Ok(Ok(Err(error))) => vec![unasked(subject, &error)],
-            Ok(Err(_)) | Err(_) => vec![late(subject, ANSWER_WITHIN)],
-        }
-    }
+/// Which file system a path is on, and how full that is.
+async fn look(path: PathBuf) -> (String, Result<(u64, Fullness), Box<Finding>>) {
+    let subject = path.display().to_string();
+    // One that never answers leaves its thread behind, not the check.
+    let asked = tokio::time::timeout(ANSWER_WITHIN, tokio::task::spawn_blocking(move || nearest(path))).await;
+    let looked = match asked {
+        Ok(Ok(Ok(found))) => Ok(found),
+        Ok(Ok(Err(error))) => Err(Box::new(unasked(subject.clone(), &error))),
+        Ok(Err(_)) | Err(_) => Err(Box::new(late(subject.clone(), ANSWER_WITHIN))),
+    };
+    (subject, looked)
+}
 
+impl Disk {
     fn judge(&self, subject: &str, system: Fullness) -> Vec<Finding> {
         let percent = |free: u64, all: u64| (all.saturating_sub(free)) as f64 / all as f64 * 100.0;
         let default = Bands::below(80.0, 90.0);
@@ -104,9 +112,9 @@ impl Disk {
 }
 
 /// What is not there yet will be made on the file system of what is.
-fn nearest(path: PathBuf) -> Result<Fullness, FileError> {
+fn nearest(path: PathBuf) -> Result<(u64, Fullness), FileError> {
     let there = path.ancestors().find(|path| path.exists()).map(PathBuf::from).unwrap_or(path);
-    files::fullness(&there)
+    Ok((files::file_system(&there)?, files::fullness(&there)?))
 }
 
 #[cfg(test)]

@@ -116,13 +116,14 @@ async fn ask(
     let finding = match server {
         Ok(server) => match answers(metric, server, now).await {
             Ok(answers) => judge(name, metric, config, &answers),
-            Err(error) => unasked(name, &error),
+            Err(error) => unasked(name, &error).hint("make Prometheus reachable, or look at the query"),
         },
         Err(error) => unasked(name, error),
     };
     let finding = finding.source(source(metric));
-    match (&metric.hint, finding.band.is_fine()) {
-        (Some(hint), false) => finding.hint(hint.as_str()),
+    // What to do about a bad value is no help where there is none.
+    match (&metric.hint, finding.band) {
+        (Some(hint), Band::Warning | Band::Critical) => finding.hint(hint.as_str()),
         _ => finding,
     }
 }

@@ -72,14 +72,14 @@ fn judge(name: &str, asked: &[Asked]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     let Some((_, best)) = views.iter().max_by_key(|(_, view)| (view.serves, view.nodes.len())) else {
         // Not one view: whether it serves is not known, for maint may be what is cut off.
-        let mut findings = vec![Finding::unknown(name, "no node answers").hint("look at them: docker ps --all")];
-        findings.extend(asked.iter().filter_map(|(node, view)| Some(silent(node, view.as_ref().err()?, None))));
-        return findings;
+        let why: BTreeSet<String> = asked.iter().filter_map(|(_, view)| Some(chain(view.as_ref().err()?))).collect();
+        let seen = format!("no node answers: {}", listed(why));
+        return vec![Finding::unknown(name, seen).hint("look at them: docker ps --all")];
     };
     findings.push(slots(name, best));
     for (node, view) in asked {
         match view {
-            Err(error) => findings.push(silent(node, error, Some(&views))),
+            Err(error) => findings.push(silent(node, error, &views)),
             Ok(view) if !view.serves => {
                 let seen = "says that the cluster is down (cluster_state:fail)";
                 findings.push(
@@ -110,14 +110,12 @@ fn slots(name: &str, view: &View) -> Finding {
 }
 
 /// A node that said nothing: down where the others say so too, else not known.
-fn silent(node: &str, error: &RedisNodeError, views: Option<&[(&String, &View)]>) -> Finding {
-    let up = views.iter().flat_map(|views| views.iter()).flat_map(|(_, view)| view.nodes.values());
+fn silent(node: &str, error: &RedisNodeError, views: &[(&String, &View)]) -> Finding {
+    let up = views.iter().flat_map(|(_, view)| view.nodes.values());
     let doubted = up.filter(|member| member.address == node).any(|member| member.failed || member.doubted);
     match error.is_silence() {
-        true if doubted || views.is_some_and(|views| !knows(views, node)) => {
-            Finding::critical(node, format!("is down: {}", chain(error)))
-                .hint("start it; see why it ended: docker logs")
-        }
+        true if doubted || !knows(views, node) => Finding::critical(node, format!("is down: {}", chain(error)))
+            .hint("start it; see why it ended: docker logs"),
         _ => unasked(node, error),
     }
 }

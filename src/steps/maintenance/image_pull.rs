@@ -47,7 +47,7 @@ impl StepKind for ImagePull {
         let pulled = pull::pull(&by, &self.services).await?;
         let (program, version) = compose.tool();
         let findings = pulled.iter().map(|pulled| finding(pulled, &program)).collect();
-        let report = StepReport::found(summary(&pulled), findings);
+        let report = StepReport::found(format!("{}; by {}", summary(&pulled), compose.shown()), findings);
         let any_new = pulled.iter().any(|pulled| matches!(pulled.got, Got::Changed { .. }));
         let outcome = if report.outcome == Outcome::Ok && any_new { Outcome::Changed } else { report.outcome };
         let tools = BTreeMap::from([

@@ -13,27 +13,12 @@ use crate::{
         stack::Stack,
         units::{Elapsed, count},
     },
-    steps::{Problem, StepContext, StepError, StepKind, StepReport},
+    steps::{Problem, StepContext, StepError, StepKind, StepReport, parameters::Span},
     upkeep::rolling::{self, Gate, How, RollError, Rolled, Wish},
 };
 
 const WAIT: Duration = Duration::from_secs(300);
 const SETTLE: Duration = Duration::from_secs(10);
-
-/// `30s`, `5m`
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
-#[schemars(with = "String")]
-struct Span(Duration);
-
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let parsed = humantime::parse_duration(&text);
-        parsed.map(Self).map_err(|_| format!("`{text}` is not a duration; expected e.g. \"30s\", \"5m\""))
-    }
-}
 
 /// Services of the compose project made anew from new images, one after the other, in the order of what they need, each behind
 /// a health gate. Where a service may be there twice, new containers are made beside the old ones; else it is made anew in its
@@ -186,7 +171,7 @@ impl StepKind for RollingRestart {
         findings.extend(done.untouched.iter().map(|service| {
             Finding::warning(service.clone(), "not touched, for the one before it could not be updated")
         }));
-        let report = StepReport::found(summary(&done), findings);
+        let report = StepReport::found(format!("{}; by {}", summary(&done), compose.shown()), findings);
         let any_new = done.rolled.iter().any(|rolled| matches!(rolled.how, How::Beside { .. } | How::InPlace));
         let outcome = if report.outcome == Outcome::Ok && any_new { Outcome::Changed } else { report.outcome };
         let tools =

@@ -5,8 +5,8 @@ use crate::model::{finding::Unit, targets::Targets};
 
 /// What the runbook's capacity planning is about.
 pub const NAMES: &[&str] = &["disk", "inodes", "database", "wal", "volumes", "memory", "connections", "throughput"];
-/// The metric of the runbook's baseline table.
-const THROUGHPUT: &str = "message_throughput";
+/// What the metric of the runbook's baseline table is called.
+const THROUGHPUT: [&str; 3] = ["throughput", "message_throughput", "message-throughput"];
 /// File systems that hold what somebody stored.
 const REAL: &str =
     "fstype!~\"tmpfs|ramfs|overlay|squashfs|iso9660|rootfs|nsfs|proc|sysfs|cgroup.*|fuse.lxcfs|devtmpfs\"";
@@ -61,7 +61,7 @@ pub fn resource(name: &str, targets: &Targets) -> Option<Resource> {
             "see what holds it back: SELECT * FROM pg_replication_slots; and archive_command in pg_stat_archiver",
         ),
         "throughput" => {
-            let metric = targets.metric.get(THROUGHPUT)?;
+            let metric = THROUGHPUT.iter().find_map(|name| targets.metric.get(*name))?;
             let (query, unit) = (metric.query.clone(), metric.unit);
             return Some(Resource { name: name.into(), query, limit: Limit::None, unit, load: true, hint: None });
         }
