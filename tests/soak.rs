@@ -156,6 +156,57 @@ fn a_disk_of_any_size_holds_a_whole_set_or_none() {
     println!("full disks: {} sizes, {full} too small and nothing left, {fits} large enough", rounds() / 4);
 }
 
+/// Every line of the logs in a directory, packed or not, with how often it is there.
+fn log_lines(dir: &std::path::Path) -> std::collections::BTreeMap<String, usize> {
+    let mut lines = std::collections::BTreeMap::new();
+    for name in names(dir) {
+        let path = dir.join(&name);
+        let mut text = String::new();
+        let file = fs::File::open(&path).unwrap();
+        let read = if name.contains(".gz") {
+            std::io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(file), &mut text)
+        } else {
+            std::io::Read::read_to_string(&mut &file, &mut text)
+        };
+        read.unwrap();
+        text.lines().for_each(|line| *lines.entry(line.to_owned()).or_default() += 1);
+    }
+    lines
+}
+
+#[test]
+#[ignore = "belongs to scripts/soak"]
+fn rotations_that_are_killed_lose_no_line() {
+    let project = Project::new("");
+    let step = "do.log_rotate = { paths = [\"logs/*.log\"] }";
+    project.write("jobs/logs.toml", &format!("description = \"soak\"\n[[step]]\nid = \"logs\"\n{step}\n"));
+    let mut random = random(5);
+    let (mut killed, logs) = (0, project.at("logs"));
+    for round in 0..rounds() {
+        let _ = fs::remove_dir_all(&logs);
+        let mut expected = std::collections::BTreeMap::new();
+        for i in 0..600 {
+            let text = (0..30).fold(String::new(), |text, line| text + &format!("log {i} line {line}\n"));
+            expected.extend(text.lines().map(|line| (line.to_owned(), 1)));
+            let path = project.write(&format!("logs/{i}.log"), &text);
+            let old = std::time::SystemTime::now() - Duration::from_secs(10 * 86400);
+            fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+        }
+        // Killed once or several times, the last run puts everything right.
+        for _ in 0..=round % 3 {
+            let child = project.start(&["run", "logs"]);
+            std::thread::sleep(Duration::from_millis(random.random_range(5..160)));
+            if kill(child).is_none() {
+                killed += 1;
+            }
+        }
+        project.maint(&["run", "logs"]).code(0);
+        assert_eq!(log_lines(&logs), expected, "round {round}");
+        assert!(names(&logs).iter().all(|name| name.ends_with(".log.gz")), "{:?}", names(&logs));
+    }
+    println!("rotations: {} rounds, {killed} killed, no line lost or twice, nothing left behind", rounds());
+}
+
 #[test]
 #[ignore = "belongs to scripts/soak"]
 fn containers_come_back_from_every_kill() {

@@ -19,6 +19,8 @@ use maint::{
 };
 use tokio_util::sync::CancellationToken;
 
+#[path = "support/docker.rs"]
+mod docker;
 #[path = "upkeep/indexes.rs"]
 mod indexes;
 #[path = "upkeep/logs.rs"]
@@ -29,6 +31,8 @@ mod logs_live;
 mod postgres;
 #[path = "support/project.rs"]
 mod project;
+#[path = "upkeep/prune.rs"]
+mod prune;
 #[path = "upkeep/tables.rs"]
 mod tables;
 
@@ -75,6 +79,11 @@ impl Stage {
 
     /// A stage for steps that ask no server.
     fn files() -> Self {
+        Self::docker("unix:///nonexistent/docker.sock")
+    }
+
+    /// A stage for steps that ask an engine.
+    fn docker(host: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let server = PostgresServer {
             name: "none".into(),
@@ -88,8 +97,9 @@ impl Stage {
             bin_dir: None,
             lock_timeout: std::time::Duration::from_secs(1),
         };
-        let stack = postgres::stack(dir.path(), server);
-        Self::with(dir, stack)
+        let mut stack = Arc::unwrap_or_clone(postgres::stack(dir.path(), server));
+        stack.docker.host = host.to_owned();
+        Self::with(dir, Arc::new(stack))
     }
 
     fn path(&self) -> &Path {

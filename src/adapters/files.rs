@@ -20,7 +20,9 @@ use std::{
 
 use rustix::fs::{Advice, RenameFlags, renameat_with};
 
-pub use ask::{Aged, Fullness, Owner, aged, file_system, free_space, fullness, is_regular, owner, regular_length};
+pub use ask::{
+    Aged, Fullness, Owner, aged, file_system, free_space, fullness, is_regular, may_write, owner, regular_length,
+};
 
 use super::clock;
 use crate::model::failure::{Class, Diagnose};

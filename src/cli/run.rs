@@ -72,7 +72,7 @@ impl Run {
         if self.due {
             return self.run_due(&config, job);
         }
-        let order = Order { choice, trigger: Trigger::Manual };
+        let order = Order::new(choice, Trigger::Manual);
         let runtime = super::runtime()?;
         let cancel = CancellationToken::new();
         let _signals = signal::cancel_on_signals(&runtime, &cancel)?;

@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     after,
-    plan::Choice,
     recover::{self, RecoverError},
     run::{self, Order, RunError, RunReport, job_lock_name},
 };
@@ -132,7 +131,7 @@ pub enum Tried {
     Overlapped(Missed),
 }
 
-/// Runs a job for a slot. What keeps it from beginning is recorded, so that the slot is accounted for.
+/// Runs a job for a slot, as `order` says. What keeps it from beginning is recorded, so that the slot is accounted for.
 ///
 /// # Errors
 /// As [`run::run`].
@@ -140,12 +139,11 @@ pub async fn run_slot(
     config: &Config,
     job: &Job,
     slot: DateTime<Utc>,
-    trigger: Trigger,
+    order: &Order,
     sink: &EventSink,
     cancel: &CancellationToken,
 ) -> Result<Tried, RunError> {
-    let order = Order { choice: Choice { slot: Some(slot), ..Choice::default() }, trigger };
-    let error = match run::run(config, job, &order, sink, cancel).await {
+    let error = match run::run(config, job, order, sink, cancel).await {
         Ok(report) => return Ok(Tried::Ended(Box::new(report))),
         Err(error) => error,
     };
@@ -204,7 +202,7 @@ pub async fn run_due(
         after::look(config, sink).await;
         return Ok(timely);
     };
-    let tried = run_slot(config, job, slot, Trigger::Timer, sink, cancel).await?;
+    let tried = run_slot(config, job, slot, &Order::of_slot(slot, Trigger::Timer), sink, cancel).await?;
     if let (Tried::Ended(report), Overlap::Skip) = (&tried, job.overlap)
         && report.began
         && !cancel.is_cancelled()

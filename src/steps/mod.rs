@@ -153,4 +153,5 @@ step_kinds! {
     "analyze" Analyze => maintenance::analyze::Analyze,
     "bloat" Bloat => maintenance::bloat::BloatReport,
     "log_rotate" LogRotate => maintenance::log_rotate::LogRotate,
+    "docker_prune" DockerPrune => maintenance::docker_prune::DockerPrune,
 }

@@ -3,6 +3,7 @@
 //! Each one proves what it did, says what it could not do, and names whoever was in the way.
 
 pub mod bloat;
+pub mod docker;
 mod error;
 mod images;
 pub mod indexes;

@@ -42,9 +42,14 @@ pub fn quick(project: &Project, name: &str, schedule: &str, more: &str) {
     project.write(&format!("jobs/{name}.toml"), &text);
 }
 
-/// The cheapest job that there is.
+/// The cheapest job that there is: it asks one file system how full it is, and nothing is full enough for it.
 pub fn idle(project: &Project, name: &str, schedule: &str) {
-    quick(project, name, schedule, "");
+    let full = "{ good = \"<101\", critical = \">101\" }";
+    let text = format!(
+        "description = \"test\"\nschedule = \"{schedule}\"\n[[step]]\nid = \"disk\"\n\
+         do.disk = {{ paths = [\".\"], space = {full}, inodes = {full} }}\n"
+    );
+    project.write(&format!("jobs/{name}.toml"), &text);
 }
 
 /// A server that takes connections and never says a word.

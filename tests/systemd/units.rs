@@ -238,6 +238,12 @@ fn a_time_that_the_clocks_skip_is_told_beforehand() {
     assert!(said.contains("it runs at 03:00 instead (dst = \"run_after_gap\")"), "{said}");
     assert!(said.contains("days.toml:2:12: it fires on the days of the month and on the weekdays"), "{said}");
     assert!(!said.contains("09:00 does not exist"), "{said}");
+    project.write(
+        "jobs/after.toml",
+        &fs::read_to_string(project.at("jobs/night.toml")).unwrap().replace("30 2", "0 3").replace("night", "after"),
+    );
+    let said = project.maint(&["check"]).code(0).stderr;
+    assert!(!said.contains("after.toml"), "03:00 is there: {said}");
     let night = fs::read_to_string(project.at("jobs/night.toml")).unwrap();
     project.write("jobs/night.toml", &night.replace("timeout =", "dst = \"skip\"\ntimeout ="));
     let said = project.maint(&["check"]).code(0).stderr;

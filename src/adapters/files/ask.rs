@@ -2,6 +2,8 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
 use super::{FileError, at};
 
 /// Whether a path is a regular file itself, not a link to one.
@@ -19,6 +21,15 @@ pub fn is_regular(path: &Path) -> Result<bool, FileError> {
 pub fn regular_length(path: &Path) -> Result<Option<u64>, FileError> {
     let meta = at("asking for the length of", path, fs::symlink_metadata(path))?;
     Ok(meta.is_file().then_some(meta.len()))
+}
+
+/// Whether this process may make files in a directory, without making one: cheap enough to be asked at every start.
+///
+/// # Errors
+/// When it may not.
+pub fn may_write(dir: &Path) -> Result<(), FileError> {
+    let wanted = Access::WRITE_OK | Access::EXEC_OK;
+    at("writing to", dir, accessat(CWD, dir, wanted, AtFlags::EACCESS).map_err(Into::into))
 }
 
 /// Who owns a file and what others may do with it.

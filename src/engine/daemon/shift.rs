@@ -26,7 +26,7 @@ use crate::{
     engine::{
         due::{self, Moment, Tried},
         recover::{self, RecoverError},
-        run::{self, RunError},
+        run::{self, Order, Place, RunError},
     },
     model::{
         due::{Missed, Why, instant, offset},
@@ -128,9 +128,10 @@ impl Shift {
         for name in due {
             self.look(&name, now);
         }
-        while let Some(start) = self.board.next(self.config.stack.daemon.max_running, clock::monotonic()) {
-            self.start(start);
-        }
+        let most = self.config.stack.daemon.max_running;
+        let starts: Vec<Start> = std::iter::from_fn(|| self.board.next(most, clock::monotonic())).collect();
+        let places = run::places(starts.len());
+        starts.into_iter().zip(places).for_each(|(start, place)| self.start(start, place));
         self.tell_status();
         self.teller.tick(&self.config, &self.voice);
     }
@@ -211,11 +212,12 @@ impl Shift {
         self.say(Said::Missed { job: job.name.clone(), missed });
     }
 
-    fn start(&mut self, Start { job, slot }: Start) {
+    fn start(&mut self, Start { job, slot }: Start, place: Place) {
         let (config, cancel) = (self.config.clone(), self.cancel.clone());
         let sink = said::sink(&self.voice, &job.name, slot);
         let name = job.name.clone();
-        let run = async move { due::run_slot(&config, &job, slot, Trigger::Daemon, &sink, &cancel).await };
+        let order = Order::of_slot(slot, Trigger::Daemon).together(place);
+        let run = async move { due::run_slot(&config, &job, slot, &order, &sink, &cancel).await };
         let task = self.runs.spawn(run);
         self.of_task.insert(task.id(), (name, slot));
     }

@@ -7,13 +7,17 @@ mod hosts;
 mod journal;
 mod left;
 mod locks;
+mod order;
 mod prune;
 mod tail;
+mod together;
 mod trouble;
 mod upload;
 
 pub use error::RunError;
 pub(super) use locks::{RECOVERY, job_lock, job_lock_name};
+pub use order::{Order, RunReport};
+pub(super) use together::{Place, places};
 
 use std::{
     collections::BTreeMap,
@@ -27,11 +31,7 @@ use tokio_util::sync::CancellationToken;
 use locks::Taken;
 use trouble::{Trouble, too_long};
 
-use super::{
-    after,
-    notify::Beats,
-    plan::{Choice, Plan},
-};
+use super::{after, notify::Beats, plan::Plan};
 use crate::{
     adapters::{
         clock,
@@ -57,39 +57,6 @@ use crate::{
         stack::Stack,
     },
 };
-
-/// What a run is to do, and who asks for it.
-#[derive(Debug, Clone)]
-pub struct Order {
-    /// What the caller asks for beyond the job.
-    pub choice: Choice,
-    /// What started it.
-    pub trigger: Trigger,
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub struct RunReport {
-    /// Its id.
-    pub id: RunId,
-    /// Its outcome: its worst step's.
-    pub outcome: Outcome,
-    /// What kind of failure it was.
-    pub class: Option<Class>,
-    /// The set that it published.
-    pub set: Option<Published>,
-    /// Where its logs are.
-    pub log_dir: PathBuf,
-    /// Whether it began: a slot that is done, or being done, needs no run.
-    pub began: bool,
-}
-
-impl RunReport {
-    /// A slot that needs no run.
-    fn skipped(id: RunId, why: String, log_dir: PathBuf) -> Self {
-        Self { id, outcome: Outcome::Skipped(why), class: None, set: None, log_dir, began: false }
-    }
-}
 
 /// A run that has its locks.
 struct Run<'a> {
@@ -179,6 +146,7 @@ async fn locked_and_carried_out(
     let run =
         Run { id, plan: &plan, stack, roster, trigger, started, attempt, host_secret, signer, ledger, sink, cancel };
     run.announce(&left);
+    order.begun().await;
     let (trouble, set, outcome) = run.carry_out().await;
     let trouble = hosts::give_back(hosts, trouble, &outcome).await;
     run.end(trouble, set, outcome, log_dir)
@@ -187,7 +155,7 @@ async fn locked_and_carried_out(
 /// The ledger, in a state directory that can be used.
 pub(super) fn open_ledger(stack: &Stack) -> Result<Ledger, RunError> {
     crate::adapters::files::create_private_dir(&stack.state_dir)
-        .and_then(|()| crate::adapters::files::check_writable(&stack.state_dir))
+        .and_then(|()| crate::adapters::files::may_write(&stack.state_dir))
         .map_err(|source| RunError::StateDir { path: stack.state_dir.clone(), source })?;
     Ok(Ledger::open(&stack.state_dir)?)
 }

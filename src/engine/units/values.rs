@@ -92,6 +92,7 @@ fn writable(config: &Config) -> BTreeSet<PathBuf> {
     });
     let own = [&stack.state_dir, &stack.backup_dir, &stack.drill.scratch_dir, &stack.reports.dir];
     let named = own.into_iter().chain(stores);
+    let named = named.chain(&stack.metrics.textfile_dir);
     let all: BTreeSet<_> = named.chain(&stack.systemd.writable).map(|path| installed(config, path)).collect();
     let inside = |path: &PathBuf| all.iter().any(|other| path != other && path.starts_with(other));
     all.iter().filter(|path| !inside(path)).cloned().collect()

@@ -16,6 +16,8 @@ pub struct Gap {
 
 /// The gaps of a zone between two instants. No zone has two within a day.
 pub fn gaps(zone: Tz, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Gap> {
+    // Clocks change at whole seconds.
+    let from = DateTime::from_timestamp(from.timestamp(), 0).unwrap_or(from);
     let days = std::iter::successors(Some(from), |day| Some(*day + Duration::days(1)));
     days.take_while(|day| *day < until).filter_map(|day| in_day_after(zone, day)).filter(|gap| gap.at < until).collect()
 }
@@ -43,4 +45,19 @@ pub(super) fn around(zone: Tz, wall: NaiveDateTime) -> Option<Gap> {
 
 fn offset(zone: Tz, at: DateTime<Utc>) -> Duration {
     Duration::seconds(zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_exact_whenever_somebody_asks() {
+        let (from, until) = ("2026-11-26T02:29:13.371Z".parse().unwrap(), "2028-01-01T00:00:00Z".parse().unwrap());
+        let found = gaps(chrono_tz::Europe::Berlin, from, until);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].begin.to_string(), "2027-03-28 02:00:00");
+        assert_eq!(found[0].end.to_string(), "2027-03-28 03:00:00");
+        assert_eq!(found[0].at.to_rfc3339(), "2027-03-28T01:00:00+00:00");
+    }
 }

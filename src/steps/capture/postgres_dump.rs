@@ -302,6 +302,8 @@ mod tests {
             audit: crate::model::stack::AuditSettings::default(),
             systemd: crate::model::systemd::SystemdSettings::default(),
             daemon: Default::default(),
+            metrics: Default::default(),
+            web: None,
             sign: Default::default(),
             targets: Default::default(),
             reports: Default::default(),

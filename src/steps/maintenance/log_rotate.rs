@@ -12,7 +12,10 @@ use crate::{
         Problem, StepContext, StepError, StepKind, StepReport,
         parameters::{Size, Span},
     },
-    upkeep::logs::{self, Live, LogsRequest, Pattern, Writer},
+    upkeep::{
+        docker,
+        logs::{self, Live, LogsRequest, Pattern, Writer},
+    },
 };
 
 /// Packs logs that nobody wrote to for a while (gzip), and removes packed ones when their time is over. No line is lost: a log
@@ -33,6 +36,10 @@ pub struct LogRotate {
     /// left alone.
     #[serde(default)]
     live: Option<LiveLogs>,
+    /// Whether it is said which containers' logs grow without an end: those belong to Docker's daemon, which alone may rotate
+    /// them. Default: false.
+    #[serde(default)]
+    container_logs: bool,
 }
 
 /// How logs that are being written are rotated.
@@ -153,6 +160,9 @@ impl StepKind for LogRotate {
         if let Delete(Some(after)) = self.delete_after {
             lines.push(format!("remove packed ones older than {after}"));
         }
+        if self.container_logs {
+            lines.push("look for containers whose logs grow without an end".into());
+        }
         lines
     }
 
@@ -166,6 +176,10 @@ impl StepKind for LogRotate {
             docker_host: &context.stack.docker.host,
             holder: format!("the step {} of run {}, pid {}", context.step, context.run, std::process::id()),
         };
-        Ok(super::report(logs::rotate(request, &context.cancel, &context.events).await?))
+        let mut done = logs::rotate(request, &context.cancel, &context.events).await?;
+        if self.container_logs {
+            done.findings.extend(docker::container_logs(&context.stack.docker.host).await);
+        }
+        Ok(super::report(done))
     }
 }

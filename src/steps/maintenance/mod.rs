@@ -2,6 +2,7 @@
 
 pub mod analyze;
 pub mod bloat;
+pub mod docker_prune;
 pub mod image_pull;
 pub mod log_rotate;
 pub mod reindex;
