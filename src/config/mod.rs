@@ -5,7 +5,7 @@
 //! turn that into what the engine knows, `later` names what a later version will bring.
 
 mod clocks;
-mod compose;
+pub mod compose;
 pub mod coverage;
 pub mod daemon;
 mod diagnostic;
@@ -23,7 +23,7 @@ mod secrets;
 pub mod shape;
 mod stores;
 mod systemd;
-mod targets;
+pub mod targets;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};

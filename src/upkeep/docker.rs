@@ -105,7 +105,8 @@ pub async fn prune(
         for (kind, left) in going.items.iter().take(TOLD) {
             findings.push(item(*kind, left, &format!("would go: {}", told(left, now))));
         }
-        let summary = format!("would remove {}, {}", counted(going.items.iter().map(|(kind, _)| *kind)), ByteSize(bytes));
+        let summary =
+            format!("would remove {}, {}", counted(going.items.iter().map(|(kind, _)| *kind)), ByteSize(bytes));
         findings.insert(0, Finding::good("docker", &summary).value(bytes as f64, Unit::Bytes));
         return Ok(Done { summary, findings, changed: false });
     }
@@ -151,7 +152,8 @@ fn item(kind: Kind, left: &Left, seen: &str) -> Finding {
 }
 
 fn told(left: &Left, now: DateTime<Utc>) -> String {
-    let since = left.since.map_or_else(|| "of unknown age".to_owned(), |since| format!("idle for {}", age(now - since)));
+    let since =
+        left.since.map_or_else(|| "of unknown age".to_owned(), |since| format!("idle for {}", age(now - since)));
     if left.bytes > 0 { format!("{since}, {}", ByteSize(left.bytes)) } else { since }
 }
 
@@ -256,9 +258,12 @@ pub async fn container_logs(host: &str) -> Vec<Finding> {
     let hint = "set max-size and max-file, for all in /etc/docker/daemon.json (log-opts), or under `logging:` of the \
                 service, and make the container anew";
     match asked.await {
-        Err(error) => vec![Finding::unknown("container logs", format!("the engine could not be asked: {}", chain(&error)))],
+        Err(error) => {
+            vec![Finding::unknown("container logs", format!("the engine could not be asked: {}", chain(&error)))]
+        }
         Ok((endless, looked_at)) if endless.is_empty() => {
-            let seen = format!("limited for each of {}", count(u64::try_from(looked_at).unwrap_or(0), "running container"));
+            let seen =
+                format!("limited for each of {}", count(u64::try_from(looked_at).unwrap_or(0), "running container"));
             vec![Finding::good("container logs", seen)]
         }
         Ok((endless, _)) => endless.iter().map(|log| endless_log(log).hint(hint)).collect(),

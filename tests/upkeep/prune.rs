@@ -73,7 +73,19 @@ async fn what_was_announced_goes_and_nothing_else() {
     engine.docker(&["create", "--name", "keeps", "--label", "maint.keep=yes", "--network", "needed", "app:1", "true"]);
     let labelled = image(&engine, "app:1", "LABEL maint.keep=1");
     image(&engine, "app:1", "LABEL version=4");
-    engine.docker(&["run", "--name", "ended", "--network", "none", "--volume", "data:/data", "--volume", "/anonymous", IMAGE, "true"]);
+    engine.docker(&[
+        "run",
+        "--name",
+        "ended",
+        "--network",
+        "none",
+        "--volume",
+        "data:/data",
+        "--volume",
+        "/anonymous",
+        IMAGE,
+        "true",
+    ]);
     engine.docker(&["create", "--name", "never-ran", "--network", "none", IMAGE, "true"]);
     build(&engine, stage.path());
     // What a service has served from stays, though nothing has its name or runs it any more.
@@ -153,10 +165,14 @@ async fn a_container_is_told_to_open_its_log_anew() {
     std::fs::create_dir(&logs).unwrap();
     let mount = format!("{}:/logs", logs.display());
     let script = "trap 'exec 3>>/logs/app.log' USR1; exec 3>>/logs/app.log; echo one >&3; while :; do sleep 0.05; done";
-    let run = ["run", "--detach", "--name", "writer", "--network", "none", "--volume", &mount, IMAGE, "sh", "-c", script];
+    let run =
+        ["run", "--detach", "--name", "writer", "--network", "none", "--volume", &mount, IMAGE, "sh", "-c", script];
     engine.docker(&run);
-    super::project::wait_for("the writer writes", || std::fs::read(logs.join("app.log")).is_ok_and(|text| !text.is_empty()));
-    let step = "log_rotate = { paths = [\"logs/*.log\"], live = { signal = { container = \"writer\" }, wait = \"5s\" } }";
+    super::project::wait_for("the writer writes", || {
+        std::fs::read(logs.join("app.log")).is_ok_and(|text| !text.is_empty())
+    });
+    let step =
+        "log_rotate = { paths = [\"logs/*.log\"], live = { signal = { container = \"writer\" }, wait = \"5s\" } }";
     let report = stage.run(step).await;
     assert_eq!((report.outcome.clone(), bad(&report)), (Outcome::Changed, vec![]), "{report:#?}");
     let names = super::project::names(&logs);

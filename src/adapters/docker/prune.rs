@@ -126,7 +126,8 @@ impl Docker {
     /// When the engine does not answer, or not fully.
     pub async fn untagged_images(&self) -> Result<Vec<UntaggedImage>, DockerError> {
         let filters = HashMap::from([("dangling".to_owned(), vec!["true".to_owned()])]);
-        let options = ListImagesOptions { filters: Some(filters), shared_size: true, digests: true, ..Default::default() };
+        let options =
+            ListImagesOptions { filters: Some(filters), shared_size: true, digests: true, ..Default::default() };
         let listed = self.api.list_images(Some(options)).await;
         let listed = listed.map_err(|e| self.sort("listing", "the images without a name", e))?;
         let mut images = Vec::new();

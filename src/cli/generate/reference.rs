@@ -6,6 +6,7 @@ use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use crate::{
+    config::compose::ComposeSection,
     config::coverage::{AuditSection, CoverageSection, ExclusionSection},
     config::daemon::DaemonSection,
     config::monitoring::{MetricsSection, WebSection},
@@ -14,6 +15,9 @@ use crate::{
     config::shape::{
         BackupSection, DockerSection, DrillSection, HostFile, JobFile, KeepSection, PostgresSection, SignSection,
         StepSection, StoreSection, SystemdSection,
+    },
+    config::targets::{
+        AlertmanagerSection, CertificateSection, EndpointSection, MetricSection, PrometheusSection, RedisSection,
     },
     steps::Step,
 };
@@ -52,6 +56,7 @@ fn sections() -> Vec<(&'static str, &'static str, Schema)> {
     vec![
         ("postgres", "### [postgres.NAME]", schema_for!(PostgresSection)),
         ("docker", "### [docker]", schema_for!(DockerSection)),
+        ("compose", "### [compose]", schema_for!(ComposeSection)),
         ("drill", "### [drill]", schema_for!(DrillSection)),
         ("store", "### [store.NAME]", schema_for!(StoreSection)),
         ("sign", "### [sign]", schema_for!(SignSection)),
@@ -64,6 +69,12 @@ fn sections() -> Vec<(&'static str, &'static str, Schema)> {
         ("escalation", "### [escalation]", schema_for!(EscalationSection)),
         ("metrics", "### [metrics]", schema_for!(MetricsSection)),
         ("web", "### [web]", schema_for!(WebSection)),
+        ("prometheus", "### [prometheus.NAME]", schema_for!(PrometheusSection)),
+        ("alertmanager", "### [alertmanager.NAME]", schema_for!(AlertmanagerSection)),
+        ("redis", "### [redis.NAME]", schema_for!(RedisSection)),
+        ("endpoint", "### [endpoint.NAME]", schema_for!(EndpointSection)),
+        ("certificate", "### [certificate.NAME]", schema_for!(CertificateSection)),
+        ("metric", "### [metric.NAME]", schema_for!(MetricSection)),
         ("capacity", "### [capacity]", schema_for!(CapacitySection)),
         ("resource", "### [capacity.resource.NAME]", schema_for!(ResourceSection)),
         ("seasons", "### [capacity.seasons]", schema_for!(SeasonsSection)),
