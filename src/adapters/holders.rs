@@ -53,9 +53,10 @@ fn look(table: &OwnedFd, pid: i32, wanted: &BTreeSet<Identity>, held: &mut Held)
     };
     for entry in entries {
         match entry {
-            // Closed since it was listed, or no file at all.
             Ok(entry) if entry.file_name().to_bytes().starts_with(b".") => {}
             Ok(entry) => {
+                // Closed since it was listed. Or, where not even root may look (the host's own jailer, in a sandbox), not
+                // known; whoever removes a file on this word must see besides that it did not change.
                 let Ok(stat) = fs::statat(table, entry.file_name(), AtFlags::empty()) else { continue };
                 let identity = (stat.st_dev, stat.st_ino);
                 if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && wanted.contains(&identity) {
