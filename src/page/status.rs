@@ -106,7 +106,7 @@ fn chip(word: &str, bad: bool) -> Markup {
 
 fn jobs(page: &Page) -> Markup {
     html! {
-        div class="scroll" { table {
+        div class="scroll" { table class="list" {
             thead { tr { th { "Job" } th { "Last run" } th { "Last success" } th { "Next" } th { "Set" } } }
             tbody { @for job in &page.jobs { (row(page, job)) } }
         } }
@@ -118,40 +118,40 @@ fn row(page: &Page, job: &JobRow) -> Markup {
     let ago = |at: DateTime<Utc>| format!("{} ago", age(page.now - at));
     html! {
         tr {
-            td { strong { (told.job) } div class="muted small" { (job.description) } }
-            td {
+            td data-label="Job" { div { strong { (told.job) } div class="muted small" { (job.description) } } }
+            td data-label="Last run" { div {
                 @if told.running > 0 { (chip("running", false)) " " }
                 @match &told.last {
                     Some(last) => { (chip(&last.outcome, job.told.last.is_some() && job.is_bad() && job.overdue.is_none())) " " span class="small" { (ago(last.ended)) } },
                     None => span class="muted small" { "never" },
                 }
-            }
-            td class="small" { @match told.last_success { Some(at) => (ago(at)), None => span class="muted" { "never" } } }
-            td class="small" {
+            } }
+            td class="small" data-label="Last success" { @match told.last_success { Some(at) => (ago(at)), None => span class="muted" { "never" } } }
+            td class="small" data-label="Next" { div {
                 @match job.next { Some(at) => (super::time(at, page.zone)), None => span class="muted" { "by hand" } }
                 @if let Some(slot) = job.overdue { div { (chip("overdue", true)) " since " (super::time(slot, page.zone)) } }
                 @if told.missed > 0 { div class="muted" { (told.missed) " missed so far" } }
-            }
-            td class="small" { @if let Some(bytes) = told.set_bytes { (ByteSize(bytes)) } }
+            } }
+            td class="small" data-label="Set" { @if let Some(bytes) = told.set_bytes { (ByteSize(bytes)) } }
         }
     }
 }
 
 fn runs(page: &Page) -> Markup {
     html! {
-        div class="scroll" { table {
+        div class="scroll" { table class="list" {
             thead { tr { th { "Run" } th { "Job" } th { "Started" } th { "Took" } th { "Outcome" } } }
             tbody { @for run in &page.runs { tr {
-                td { code { (run.id.get(run.id.len().saturating_sub(8)..).unwrap_or(&run.id)) } }
-                td { (run.job) }
-                td class="small" { @if let Some(at) = run.started { (super::time(at, page.zone)) } }
-                td class="small" { @if let (Some(from), Some(to)) = (run.started, run.ended) { (Elapsed((to - from).to_std().unwrap_or_default())) } }
-                td class="small" {
+                td data-label="Run" { code { (run.id.get(run.id.len().saturating_sub(8)..).unwrap_or(&run.id)) } }
+                td data-label="Job" { (run.job) }
+                td class="small" data-label="Started" { @if let Some(at) = run.started { (super::time(at, page.zone)) } }
+                td class="small" data-label="Took" { @if let (Some(from), Some(to)) = (run.started, run.ended) { (Elapsed((to - from).to_std().unwrap_or_default())) } }
+                td class="small" data-label="Outcome" { div {
                     @match &run.outcome {
                         Some((word, reason)) => { (chip(word, run.bad)) " " (reason) },
                         None => (chip("running", false)),
                     }
-                }
+                } }
             } } }
         } }
     }

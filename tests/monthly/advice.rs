@@ -80,19 +80,19 @@ fn planted_problems_are_found_and_none_is_invented() {
             "warning public.invoice_unused: ",
             "no query used",
             "CREATE INDEX invoice_unused",
-            "→ DROP INDEX CONCURRENTLY public.invoice_unused;",
+            "→ DROP INDEX CONCURRENTLY \"public\".\"invoice_unused\";",
         ][..],
         &[
             "warning public.line.line_invoice: ",
             "has no index",
-            "→ CREATE INDEX CONCURRENTLY ON public.line (invoice);",
+            "→ CREATE INDEX CONCURRENTLY ON \"public\".\"line\" (\"invoice\");",
         ],
         &[
             "critical autovacuum: ",
             "configuration file",
             "→ ALTER SYSTEM SET autovacuum = 'on'; SELECT pg_reload_conf();",
         ],
-        &["warning table public.line: ", "is air", "→ VACUUM (VERBOSE, ANALYZE) public.line;"],
+        &["warning table public.line: ", "is air", "→ VACUUM (VERBOSE, ANALYZE) \"public\".\"line\";"],
     ] {
         assert!(findings.iter().any(|f| parts.iter().all(|p| f.contains(p))), "{parts:?} is not in {findings:#?}");
     }

@@ -56,5 +56,7 @@ fn what_a_killed_run_had_begun_is_taken_back_or_finished() {
     let asked = client.end();
     assert_eq!((stage.serves_from(APP), asked.failures), (vec![second], vec![]));
     assert_eq!(asked.answers.last().unwrap(), "two");
+    // The ledger learns of the second death too.
+    stage.project.maint(&["recover"]).code(0);
     assert_eq!(stage.project.maint(&["recover"]).code(0).stdout, "nothing to put right\n");
 }

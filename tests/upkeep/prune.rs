@@ -61,19 +61,8 @@ async fn what_was_announced_goes_and_nothing_else() {
     engine.docker(&["create", "--name", "keeps", "--label", "maint.keep=yes", "--network", "needed", "app:1", "true"]);
     let labelled = image(&engine, "app:1", "LABEL maint.keep=1");
     image(&engine, "app:1", "LABEL version=4");
-    engine.docker(&[
-        "run",
-        "--name",
-        "ended",
-        "--network",
-        "none",
-        "--volume",
-        "data:/data",
-        "--volume",
-        "/anonymous",
-        IMAGE,
-        "true",
-    ]);
+    let ended = format!("run --name ended --network none --volume data:/data --volume /anonymous {IMAGE} true");
+    engine.docker(&ended.split(' ').collect::<Vec<_>>());
     engine.docker(&["create", "--name", "never-ran", "--network", "none", IMAGE, "true"]);
     // What a service has served from stays, though nothing has its name or runs it any more.
     let rollback = image(&engine, "app:1", "LABEL version=5");

@@ -30,7 +30,7 @@ pub(super) async fn look(request: &AdviceRequest<'_>, session: &Session) -> Resu
     known.retain(|(_, bloat)| bloat.percent > request.bloat);
     known.sort_by(|a, b| b.1.bytes.total_cmp(&a.1.bytes));
     let finding = |(one, bloat): &(&Estimated, crate::model::bloat::Bloat)| {
-        let name = one.name.quoted();
+        let (name, quoted) = (one.name.to_string(), one.name.quoted());
         let bytes: u64 = format!("{:.0}", bloat.bytes).parse().unwrap_or(0);
         let mut told = format!("about {:.0} % of {} is air", bloat.percent, ByteSize(one.bytes));
         told += &format!(": {} that a rebuild would give back", ByteSize(bytes));
@@ -39,11 +39,11 @@ pub(super) async fn look(request: &AdviceRequest<'_>, session: &Session) -> Resu
         }
         let hint = match one.kind {
             Kind::Table => format!(
-                "VACUUM (VERBOSE, ANALYZE) {name}; makes room for new rows; pg_repack --no-order -t '{name}' -d {} gives it back \
+                "VACUUM (VERBOSE, ANALYZE) {quoted}; makes room for new rows; pg_repack --no-order -t '{name}' -d {} gives it back \
                  to the disk",
                 request.database
             ),
-            Kind::Index => format!("REINDEX INDEX CONCURRENTLY {name};"),
+            Kind::Index => format!("REINDEX INDEX CONCURRENTLY {quoted};"),
         };
         let what = match one.kind {
             Kind::Table => "table",

@@ -49,12 +49,12 @@ pub(super) async fn unused(
     let finding = |index: &tuning::Unused| {
         let seen = format!(
             "no query used this index of {} ({}; {} wrote to it{standbys}). To make it again: {}",
-            index.table.quoted(),
+            index.table,
             since(request, traffic),
             count(unsigned(index.writes), "row"),
             index.definition
         );
-        Finding::warning(index.name.quoted(), seen)
+        Finding::warning(index.name.to_string(), seen)
             .value(index.bytes as f64, Unit::Bytes)
             .source("pg_stat_user_indexes: idx_scan = 0")
             .hint(format!("DROP INDEX CONCURRENTLY {};", index.name.quoted()))
@@ -74,14 +74,14 @@ pub(super) async fn missing(session: &Session) -> Result<Area, PostgresError> {
         let seen = format!(
             "the foreign key {} ({columns}) of {} ({}, {}) points to {} and has no index: each of {} changed or deleted there \
              read the whole table",
-            quoted(&key.name),
-            key.table.quoted(),
+            key.name,
+            key.table,
             count(unsigned(key.rows), "row"),
             ByteSize(key.bytes),
-            key.target.quoted(),
+            key.target,
             count(unsigned(key.changes), "row"),
         );
-        Finding::warning(format!("{}.{}", key.table.quoted(), quoted(&key.name)), seen)
+        Finding::warning(format!("{}.{}", key.table, key.name), seen)
             .value(key.bytes as f64, Unit::Bytes)
             .source("pg_constraint beside pg_index")
             .hint(format!("CREATE INDEX CONCURRENTLY ON {} ({columns});", key.table.quoted()))
@@ -93,7 +93,7 @@ pub(super) async fn missing(session: &Session) -> Result<Area, PostgresError> {
 
 pub(super) async fn scans(session: &Session, traffic: &Traffic) -> Result<Area, PostgresError> {
     let finding = |table: &tuning::Scanned| {
-        let name = table.table.quoted();
+        let name = table.table.to_string();
         let seen = format!(
             "read whole {} ({} each time, {}), by an index {}",
             count(unsigned(table.scans), "time"),

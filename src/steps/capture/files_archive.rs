@@ -242,8 +242,6 @@ mod tests {
             sign: Default::default(),
             targets: Default::default(),
             reports: Default::default(),
-            metrics: Default::default(),
-            web: Default::default(),
         }
     }
 

@@ -59,16 +59,23 @@ const PLACES: &[&str] = &[
 /// What exporters and the like have behind such a name.
 const BESIDE: &[&str] = &["exporter", "admin", "commander", "insight", "backup", "proxy", "pgbouncer", "ui"];
 
+/// Whether it stands beside a store, as an exporter or a console does.
+fn is_beside(name: &str) -> bool {
+    let is_one = |word: &str, beside: &str| word == beside || (beside.len() > 3 && word.ends_with(beside));
+    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+    words.any(|word| BESIDE.iter().any(|beside| is_one(word, beside)))
+}
+
 /// Whether a name says that there is data.
 fn names_a_store(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    STORES.iter().any(|store| name.contains(store)) && !BESIDE.iter().any(|word| name.contains(word))
+    STORES.iter().any(|store| name.contains(store)) && !is_beside(&name)
 }
 
 /// Whether a service's own name says that it keeps data: known before anything is asked.
 pub fn is_named_as_store(service: &str) -> bool {
     let mut words = service.split(['-', '_']);
-    names_a_store(service) || words.any(|word| NAMES.contains(&word)) && !BESIDE.iter().any(|b| service.contains(b))
+    names_a_store(service) || words.any(|word| NAMES.contains(&word)) && !is_beside(service)
 }
 
 /// Why a service is taken for one that keeps data, by its name, image or volumes.
@@ -142,6 +149,7 @@ mod tests {
         for (name, image) in [
             ("postgres-primary", "x"),
             ("db", "x"),
+            ("build-postgres", "x"),
             ("leanvibe-database", "x"),
             ("store", "registry.local:5000/bitnami/postgresql:15"),
             ("cache", "redis:7-alpine"),

@@ -158,7 +158,7 @@ async fn table(session: &Session) -> Result<(), AdvisoryError> {
     }
 }
 
-/// Asks for a job's lock, and for its slot. Does not wait, but for a holder that was seen a moment ago to notice its loss.
+/// Asks for a job's lock, and for its slot. Waits some seconds at most: for a holder to say what for, or to notice its loss.
 ///
 /// # Errors
 /// When the server cannot hold such locks, or cannot be asked.
@@ -166,10 +166,16 @@ pub async fn claim(server: &PostgresServer, docker: &Docker, want: &Want) -> Res
     let session = connect(server, docker, &format!("maint {} on {}", want.job, want.host)).await?;
     table(&session).await?;
     let key = LockKey::of(&want.stack, &want.job);
-    if prove::values(&session, "taking the lock across hosts", &sql::try_lock(key)).await? != [1] {
-        let held = held(&session, want).await?;
-        session.close().await;
-        return Ok(held);
+    let began = clock::monotonic();
+    while prove::values(&session, "taking the lock across hosts", &sql::try_lock(key)).await? != [1] {
+        // Whoever has it took it a moment ago and has yet to say what for, or gives it back just now.
+        let waited = began.elapsed() > PATIENCE;
+        let unknown = || waited.then(|| Claim::Held("another host".into()));
+        if let Some(held) = held(&session, want).await?.or_else(unknown) {
+            session.close().await;
+            return Ok(held);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     if let Some(done) = earlier(&session, want).await? {
         session.close().await;
@@ -185,22 +191,15 @@ pub async fn claim(server: &PostgresServer, docker: &Docker, want: &Want) -> Res
     Ok(Claim::Granted(Grant::watch(session, watch::Term { server, docker, want, key, epoch })))
 }
 
-/// Who has the lock.
-async fn held(session: &Session, want: &Want) -> Result<Claim, AdvisoryError> {
-    let began = clock::monotonic();
-    // Whoever took it a moment ago has yet to say what for.
-    let row = loop {
-        let lately = (SILENT + PATIENCE).as_secs_f64();
-        let rows = session.query("asking who is at work", sql::AT_WORK, &[&want.stack, &want.job, &lately]).await?;
-        match rows.into_iter().next() {
-            Some(row) => break row,
-            None if began.elapsed() > PATIENCE => return Ok(Claim::Held("another host".into())),
-            None => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
-    };
-    let (host, run, slot): (String, String, String) = (row.get(0), row.get(1), row.get(2));
-    let holder = format!("run {run} of {} on {host}", want.job);
-    Ok(if want.slot.is_some() && slot == want.slot() { Claim::AtWork(holder) } else { Claim::Held(holder) })
+/// Who has the lock, as far as the table tells.
+async fn held(session: &Session, want: &Want) -> Result<Option<Claim>, AdvisoryError> {
+    let lately = (SILENT + PATIENCE).as_secs_f64();
+    let rows = session.query("asking who is at work", sql::AT_WORK, &[&want.stack, &want.job, &lately]).await?;
+    Ok(rows.first().map(|row| {
+        let (host, run, slot): (String, String, String) = (row.get(0), row.get(1), row.get(2));
+        let holder = format!("run {run} of {} on {host}", want.job);
+        if want.slot.is_some() && slot == want.slot() { Claim::AtWork(holder) } else { Claim::Held(holder) }
+    }))
 }
 
 /// Another host that lost the lock a moment ago may not have noticed yet, and be at work. Own runs are known to be dead:
