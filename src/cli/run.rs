@@ -1,5 +1,7 @@
 //! `maint run`: carries a job out.
 
+use std::path::Path;
+
 use chrono::{DateTime, Utc};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +68,10 @@ impl Run {
             println!("nothing was done (--dry-run)");
             return Ok(Exit::Ok);
         }
-        for warning in &config.warnings {
+        // What is odd about other jobs is no matter of this run; maint check tells of it.
+        let of_this =
+            |file: &Path| file == config.path || file.file_stem().is_some_and(|stem| stem == job.name.as_str());
+        for warning in config.warnings.iter().filter(|warning| of_this(&warning.file)) {
             eprintln!("warning: {warning}");
         }
         if self.due {
