@@ -62,7 +62,7 @@ impl Stage {
 
     fn run(&self) -> Ended {
         let path = format!("{}:{}", self.project.at("bin").display(), std::env::var("PATH").unwrap());
-        self.project.command(&["run", "scan"]).env("PATH", path).output().unwrap().into()
+        self.project.command(&["run", "scan", "--json"]).env("PATH", path).output().unwrap().into()
     }
 }
 
@@ -237,7 +237,7 @@ fn a_renewal_that_would_fail_is_critical_in_certbots_own_words() {
     let project = Project::new("");
     certbot(&project);
     renewal_job(&project, ", args = [\"--server\", \"http://127.0.0.1:9/directory\"]");
-    let said = project.maint(&["run", "renew"]).code(1).stdout;
+    let said = project.maint(&["run", "renew"]).code(1).said();
     assert!(said.contains("live/example/fullchain.pem: its renewal would fail"), "{said}");
     assert!(said.contains("Failed to renew certificate example with error"), "{said}");
 }

@@ -13,6 +13,8 @@ use crate::model::{
 const WIDTH: usize = 80;
 /// As many good values are shown of a step.
 const GOOD: usize = 8;
+/// As much of what a step changed is shown line by line.
+const CHANGES: usize = 12;
 
 /// What was found so far, and what waits for its turn.
 #[derive(Debug, Default)]
@@ -40,10 +42,12 @@ impl Board {
         self.found.contains_key(step)
     }
 
-    /// A step ended with this line; gives what can be shown now.
-    pub(super) fn end(&mut self, step: &StepId, line: String) -> Option<String> {
+    /// A step ended with this line; gives what can be shown now. What it changed is told in words, what it only looked at and
+    /// found well in a line.
+    pub(super) fn end(&mut self, step: &StepId, line: String, changed: bool) -> Option<String> {
         let findings = self.found.remove(step).unwrap_or_default();
-        let block = std::iter::once(line).chain(lines(&findings)).collect::<Vec<_>>().join("\n");
+        let fine = if changed { changes(&findings) } else { good(&findings) };
+        let block = std::iter::once(line).chain(bad(&findings)).chain(fine).collect::<Vec<_>>().join("\n");
         if !self.order.contains(step) {
             return Some(block);
         }
@@ -87,8 +91,8 @@ fn mark(band: Band) -> String {
     }
 }
 
-/// The worst first, and at last the good in as few words as will do.
-fn lines(findings: &[Finding]) -> Vec<String> {
+/// What is not well, the worst first.
+fn bad(findings: &[Finding]) -> Vec<String> {
     let mut bad: Vec<&Finding> = findings.iter().filter(|finding| !finding.band.is_fine()).collect();
     bad.sort_by_key(|finding| std::cmp::Reverse(finding.band));
     let mut lines = Vec::new();
@@ -102,7 +106,21 @@ fn lines(findings: &[Finding]) -> Vec<String> {
             lines.push(format!("        {} {}", output::bold(lead), output::bold(&line)));
         }
     }
-    lines.extend(good(findings));
+    lines
+}
+
+/// What was done, and went well.
+fn changes(findings: &[Finding]) -> Vec<String> {
+    let fine: Vec<&Finding> = findings.iter().filter(|finding| finding.band.is_fine()).collect();
+    let mut lines = Vec::new();
+    for finding in fine.iter().take(CHANGES) {
+        for (i, line) in wrapped(&format!("{}: {}", finding.subject, finding.seen), WIDTH - 8).into_iter().enumerate() {
+            lines.push(if i == 0 { format!("      {} {line}", mark(finding.band)) } else { format!("        {line}") });
+        }
+    }
+    if fine.len() > CHANGES {
+        lines.push(format!("        {}", output::faint(&format!("{} more", fine.len() - CHANGES))));
+    }
     lines
 }
 
@@ -147,10 +165,24 @@ mod tests {
     fn steps_are_shown_in_the_jobs_order_whoever_ends_first() {
         let mut board = Board::default();
         board.begin(&[id("a"), id("b"), id("c")]);
-        assert_eq!(board.end(&id("b"), "B".into()), None);
-        assert_eq!(board.end(&id("verify"), "V".into()), Some("V".into()), "what is in no order is shown at once");
-        assert_eq!(board.end(&id("a"), "A".into()), Some("A\nB".into()));
+        assert_eq!(board.end(&id("b"), "B".into(), false), None);
+        assert_eq!(
+            board.end(&id("verify"), "V".into(), false),
+            Some("V".into()),
+            "what is in no order is shown at once"
+        );
+        assert_eq!(board.end(&id("a"), "A".into(), false), Some("A\nB".into()));
         assert_eq!(board.rest(), [""; 0]);
+    }
+
+    #[test]
+    fn what_was_changed_is_told_in_words() {
+        let mut board = Board::default();
+        for n in 0..CHANGES + 3 {
+            board.add(&id("a"), &Finding::good(format!("hub{n}"), "updated without downtime"));
+        }
+        let shown = board.end(&id("a"), "A".into(), true).unwrap();
+        assert!(shown.contains("✓ hub0: updated without downtime") && shown.ends_with("3 more"), "{shown}");
     }
 
     #[test]
@@ -166,7 +198,7 @@ mod tests {
         ] {
             board.add(&id("a"), &finding);
         }
-        let shown = board.end(&id("a"), "A".into()).unwrap();
+        let shown = board.end(&id("a"), "A".into(), false).unwrap();
         assert!(shown.lines().all(|line| line.chars().count() <= WIDTH), "{shown}");
         let lines: Vec<&str> = shown.lines().collect();
         assert!(lines[1].starts_with("      ✗ hub: word"), "{shown}");

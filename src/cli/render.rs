@@ -130,7 +130,7 @@ fn plain(board: &mut Board, event: &Event) -> Option<String> {
                 None => summary.clone(),
             };
             let line = format!("  {} {step:<12} {:>9}  {what}", mark(outcome), millis(*took));
-            return board.end(step, line.trim_end().to_owned());
+            return board.end(step, line.trim_end().to_owned(), *outcome == Outcome::Changed);
         }
         // Heartbeats are no news while they are heard.
         Event::Told { why, accepted: true, .. } if why == "ended" => return None,

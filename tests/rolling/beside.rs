@@ -15,18 +15,18 @@ fn nobody_who_asks_is_turned_away_neither_by_a_good_image_nor_by_a_broken_one() 
     stage.job("update", STEP);
 
     let same = stage.project.maint(&["run", "update"]).code(0);
-    assert!(same.stdout.contains("universal-orchestrator: up to date, sha256:"), "{}", same.stdout);
+    assert!(same.said().contains("1 up to date"), "{}", same.said());
     assert_eq!(stage.serves_from(APP), [first.as_str()]);
 
     let client = stage.client();
     let second = stage.image("beside:latest", Some("two"));
     let ended = stage.project.maint(&["run", "update"]).code(0);
     let asked = client.end();
-    println!("{}", ended.stdout);
+    println!("{}", ended.said());
     assert_eq!(asked.failures, Vec::<String>::new());
     assert!(asked.answers.iter().any(|page| page == "one") && asked.answers.len() > 200, "{}", asked.answers.len());
     assert_eq!(asked.answers.last().unwrap(), "two");
-    assert!(ended.stdout.contains("updated without downtime"), "{}", ended.stdout);
+    assert!(ended.said().contains("updated without downtime"), "{}", ended.said());
     assert_eq!(stage.serves_from(APP), [second.as_str()]);
     let kept = Ledger::open(&stage.project.at("state")).unwrap().rollback_images().unwrap();
     let ids: Vec<&str> = kept.iter().map(|image| image.id.as_str()).collect();
@@ -36,11 +36,11 @@ fn nobody_who_asks_is_turned_away_neither_by_a_good_image_nor_by_a_broken_one() 
     let broken = stage.image("beside:latest", None);
     let ended = stage.project.maint(&["run", "update"]).code(1);
     let asked = client.end();
-    println!("{}", ended.stdout);
+    println!("{}", ended.said());
     assert_eq!(asked.failures, Vec::<String>::new());
     assert!(asked.answers.iter().all(|page| page == "two"));
-    assert!(ended.stdout.contains("NOT updated") && ended.stdout.contains("the old one serves on"), "{}", ended.stdout);
-    assert!(ended.stdout.contains("is unhealthy"), "the reason: {}", ended.stdout);
+    assert!(ended.said().contains("NOT updated") && ended.said().contains("the old one serves on"), "{}", ended.said());
+    assert!(ended.said().contains("is unhealthy"), "the reason: {}", ended.said());
     assert_eq!(stage.serves_from(APP), [second.as_str()]);
     assert_ne!(broken, second);
     assert_eq!(stage.image_id("beside:latest"), second, "the name stands for what serves again");

@@ -32,9 +32,9 @@ fn what_a_killed_run_had_begun_is_taken_back_or_finished() {
     let child = stage.project.start(&["run", "slow"]);
     wait_for("a container beside the old one", || stage.serves_from(APP).len() == 2);
     kill(child);
-    let look = stage.project.maint(&["recover", "--dry-run"]).code(0).stdout;
+    let look = stage.project.maint(&["recover", "--dry-run"]).code(0).said();
     assert!(look.contains("would put right: universal-orchestrator"), "{look}");
-    let told = stage.project.maint(&["recover"]).code(0).stdout;
+    let told = stage.project.maint(&["recover"]).code(0).said();
     assert!(told.contains("put right: universal-orchestrator") && told.contains("the old one serves on"), "{told}");
     assert_eq!(stage.serves_from(APP), [first.as_str()], "nothing was proven");
     assert_eq!(stage.image_id("deaths:latest"), second, "the image is not to blame");
@@ -51,8 +51,8 @@ fn what_a_killed_run_had_begun_is_taken_back_or_finished() {
     fs::write(&journal, text.replace("\"sleep\"", "\"true\"")).unwrap();
     stage.job("again", &step("300ms", "[]"));
     let ended = stage.project.maint(&["run", "again"]).code(0);
-    assert!(ended.stdout.contains("the new containers serve, the old ones were removed"), "{}", ended.stdout);
-    assert!(ended.stdout.contains("up to date"), "{}", ended.stdout);
+    assert!(ended.said().contains("the new containers serve, the old ones were removed"), "{}", ended.said());
+    assert!(ended.said().contains("up to date"), "{}", ended.said());
     let asked = client.end();
     assert_eq!((stage.serves_from(APP), asked.failures), (vec![second], vec![]));
     assert_eq!(asked.answers.last().unwrap(), "two");

@@ -16,13 +16,13 @@ fn a_fixed_name_is_updated_in_its_place_and_comes_back_from_a_broken_image() {
     stage.job("update", &format!("rolling_restart = {{ services = [\"{APP}\"], settle = \"300ms\", wait = \"20s\" }}"));
 
     let second = stage.image("place:latest", Some("two"));
-    let ended = stage.project.maint(&["run", "update"]).code(0).stdout;
+    let ended = stage.project.maint(&["run", "update"]).code(0).said();
     let said = "not without downtime, for it has the fixed container name the-only-one";
     assert!(ended.contains(said) && ended.contains("by docker-compose 1."), "{ended}");
     assert_eq!(stage.serves_from(APP), [second.as_str()]);
 
     stage.image("place:latest", None);
-    let ended = stage.project.maint(&["run", "update"]).code(1).stdout;
+    let ended = stage.project.maint(&["run", "update"]).code(1).said();
     assert!(ended.contains("NOT updated") && ended.contains("it serves from the old image again"), "{ended}");
     assert_eq!(stage.serves_from(APP), [second.as_str()]);
     assert_eq!(stage.image_id("place:latest"), second);
@@ -51,7 +51,7 @@ fn the_plugin_is_asked_where_there_is_one() {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", stage.project.at("bin").display(), std::env::var("PATH").unwrap());
     let ended: Ended = stage.project.command(&["run", "update"]).env("PATH", path).output().unwrap().into();
-    let ended = ended.code(0).stdout;
+    let ended = ended.code(0).said();
     assert!(ended.contains("by docker compose 2.24.5") && ended.contains("it has the host's port 8099"), "{ended}");
     assert_eq!(stage.serves_from(APP), [second]);
     let said = fs::read_to_string(said).unwrap();
@@ -78,16 +78,16 @@ fn what_may_not_be_updated_is_refused_before_anything_is_touched() {
         "store",
         "rolling_restart = { services = [\"universal-orchestrator\", \"store\"], proxy = { service = \"nginx\" } }",
     );
-    let said = stage.project.maint(&["run", "store"]).code(1).stdout;
+    let said = stage.project.maint(&["run", "store"]).code(1).said();
     assert!(said.contains("`store` has data at /var/lib/postgresql/data: it keeps data"), "{said}");
 
     stage.job("blind", "rolling_restart = { services = [\"universal-orchestrator\"] }");
-    let said = stage.project.maint(&["run", "blind"]).code(1).stdout;
+    let said = stage.project.maint(&["run", "blind"]).code(1).said();
     assert!(said.contains("nginx in `nginx` looks up `universal-orchestrator` once"), "{said}");
     assert!(said.contains("proxy = { service = \"nginx\" }"), "the way out: {said}");
 
     stage.job("unknown", "rolling_restart = { services = [\"nobody\"] }");
-    let said = stage.project.maint(&["run", "unknown"]).code(1).stdout;
+    let said = stage.project.maint(&["run", "unknown"]).code(1).said();
     assert!(said.contains("the compose files of refused have no service `nobody`"), "{said}");
     assert_eq!(stage.containers(""), before, "nothing was touched");
 }

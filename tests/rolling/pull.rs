@@ -83,7 +83,7 @@ fn what_changed_what_did_not_and_what_nobody_knows() {
     let stage = Stage::up("pulls", std::slice::from_ref(&app));
     stage.job("pull", "image_pull = {}");
     let registry = Registry::start(&stage);
-    let pull = |code: i32| stage.project.maint(&["run", "pull"]).code(code).stdout;
+    let pull = |code: i32| stage.project.maint(&["run", "pull"]).code(code).said();
 
     registry.publish("one");
     let said = pull(0);

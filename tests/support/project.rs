@@ -39,6 +39,11 @@ impl From<Output> for Ended {
 }
 
 impl Ended {
+    /// What it said, on one line: terminals' line breaks are no matter of most tests.
+    pub fn said(&self) -> String {
+        self.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     /// Asserts the exit code; shows everything when it is another one.
     #[track_caller]
     pub fn code(self, expected: i32) -> Self {
