@@ -15,7 +15,8 @@ fn stage() -> Project {
     let project = Project::new(
         "timezone = \"Europe/Berlin\"\n[systemd]\nbinary = \"/bin/true\"\nconfig = \"/srv/stack/maint.toml\"\n\
          writable = [\"/var/log\"]\ncredentials = [\"token\"]\ntasks_max = 300\n\
-         [store.nas]\ntype = \"local\"\ndir = \"/mnt/nas\"\nmounted = true\n[sign]\nkey_credential = \"sign_key\"\n",
+         [store.nas]\ntype = \"local\"\ndir = \"/mnt/nas\"\nmounted = true\n[sign]\nkey_credential = \"sign_key\"\n\
+         [notify.ops]\ntype = \"webhook\"\nurl_env = \"OPS_URL\"\n",
     );
     let steps = "[backup]\nseries = \"SERIES\"\nperiod = \"day\"\n[[step]]\nid = \"a\"\ndo.files_archive = { paths = [\"tree\"] }\n";
     let job = |name: &str, head: &str| {
@@ -46,6 +47,8 @@ fn units_say_what_the_jobs_say() {
     let project = stage();
     project.maint(&["systemd", "render", "--dir", project.at("units").to_str().unwrap()]).code(0);
     let read = |name: &str| fs::read_to_string(project.at("units").join(name)).unwrap();
+    assert!(read("maint.tell.service").contains("ExecStart=/bin/true --config /srv/stack/maint.toml notify flush\n"));
+    assert!(read("maint.tell.timer").contains("OnCalendar=*:0/5\n"), "who was not told climbs without a daemon too");
     let night = read("maint-night.timer");
     for line in [
         "Description=maint: 50 %% of it",
@@ -138,7 +141,7 @@ fn systemd_has_nothing_to_say_about_them_and_they_are_hardened() {
             let bound = match unit.as_str() {
                 "maint@some.service" | "maint.service" => 4.8,
                 "maint-recover.service" => 2.8,
-                "maint-notify@some.service" => 2.1,
+                "maint-notify@some.service" | "maint.tell.service" => 2.1,
                 other => panic!("{other} has no bound"),
             };
             assert!(level <= bound, "{unit}: {level}, and its bound is {bound}");

@@ -61,11 +61,24 @@ pub fn render(config: &Config) -> Vec<Unit> {
             &values.with("timeout", values::span(usual)),
         ),
         Unit::new(DAEMON, include_str!("templates/daemon.service"), &values),
-        Unit::new("maint-notify@.service", include_str!("templates/notify.service"), &values),
+        teller(
+            "maint-notify@.service",
+            &values,
+            [
+                "Tells that a unit of maint failed, where maint itself may not have had the time to.",
+                "tell that %i failed",
+                "unit-failed %i",
+            ],
+        ),
         Unit::new(RECOVER, include_str!("templates/recover.service"), &values),
         Unit::new("sysusers.d/maint.conf", include_str!("templates/sysusers.conf"), &values),
         Unit::new("tmpfiles.d/maint.conf", include_str!("templates/tmpfiles.conf"), &values),
     ];
+    if !config.stack.notify.channels.is_empty() {
+        let why = "Tells what waits, and more people where nobody answered.";
+        units.push(teller("maint.tell.service", &values, [why, "tell what waits", "flush"]));
+        units.push(Unit::new("maint.tell.timer", include_str!("templates/tell.timer"), &values));
+    }
     for job in config.jobs.values() {
         units.extend(timer(job, &values));
         let limit = values::limit(job);
@@ -77,6 +90,13 @@ pub fn render(config: &Config) -> Vec<Unit> {
     }
     units.sort_by(|a, b| a.path.cmp(&b.path));
     units
+}
+
+/// A unit that tells people something: why it is there, what it does, and the command of `maint notify`. No job can have a name
+/// with a dot.
+fn teller(path: &str, values: &Values, [why, doing, command]: [&str; 3]) -> Unit {
+    let values = values.with("why", why).with("doing", doing).with("command", command);
+    Unit::new(path, include_str!("templates/notify.service"), &values)
 }
 
 /// The timer of a job that has a schedule.
