@@ -183,7 +183,11 @@ fn a_bomb_stays_in_its_unit(host: &Host) {
     // Others go on meanwhile.
     host.sh("maint check && systemctl is-active maint-minute.timer");
     assert!(!host.try_sh("systemctl stop maint@bomb.service && systemctl is-active maint@bomb.service").0);
-    assert_eq!(host.sh("cat /proc/[0-9]*/comm 2>/dev/null | grep -c perl || true").trim(), "0", "processes outlived their unit");
+    assert_eq!(
+        host.sh("cat /proc/[0-9]*/comm 2>/dev/null | grep -c perl || true").trim(),
+        "0",
+        "processes outlived their unit"
+    );
     let unit = "maint-notify@maint@bomb.service.service";
     assert!(!host.show(unit, "ExecMainStartTimestamp").is_empty(), "nobody was told");
 }
