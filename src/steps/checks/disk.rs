@@ -25,7 +25,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Disk {
-    /// Paths on the file systems to look at. Default: `/`, the backup directory and the state directory.
+    /// Paths on the file systems to look at; each must be there. Default: `/`, the backup directory and the state directory.
     #[serde(default)]
     paths: Option<Vec<PathBuf>>,
     /// Used space. Default: good below 80 %, critical above 90 %.
@@ -59,7 +59,8 @@ impl StepKind for Disk {
     }
 
     async fn run(&self, context: &StepContext) -> Result<StepReport, StepError> {
-        let looked = join_all(self.paths(&context.stack).into_iter().map(look)).await;
+        let named = self.paths.is_some();
+        let looked = join_all(self.paths(&context.stack).into_iter().map(|path| look(path, named))).await;
         let mut findings = Vec::new();
         let mut seen = BTreeSet::new();
         // Paths of one file system are one observation; the first is the shortest.
@@ -74,11 +75,12 @@ impl StepKind for Disk {
     }
 }
 
-/// Which file system a path is on, and how full that is.
-async fn look(path: PathBuf) -> (String, Result<(u64, Fullness), Box<Finding>>) {
+/// Which file system a path is on, and how full that is. One that somebody named must be there: a disk that is not mounted
+/// would else be measured by the one that it is missing from.
+async fn look(path: PathBuf, named: bool) -> (String, Result<(u64, Fullness), Box<Finding>>) {
     let subject = path.display().to_string();
     // One that never answers leaves its thread behind, not the check.
-    let asked = tokio::time::timeout(ANSWER_WITHIN, tokio::task::spawn_blocking(move || nearest(path))).await;
+    let asked = tokio::time::timeout(ANSWER_WITHIN, tokio::task::spawn_blocking(move || fullness(path, named))).await;
     let looked = match asked {
         Ok(Ok(Ok(found))) => Ok(found),
         Ok(Ok(Err(error))) => Err(Box::new(unasked(subject.clone(), &error))),
@@ -111,9 +113,9 @@ impl Disk {
     }
 }
 
-/// What is not there yet will be made on the file system of what is.
-fn nearest(path: PathBuf) -> Result<(u64, Fullness), FileError> {
-    let there = path.ancestors().find(|path| path.exists()).map(PathBuf::from).unwrap_or(path);
+/// What maint itself has not made yet will be made on the file system of what is there.
+fn fullness(path: PathBuf, named: bool) -> Result<(u64, Fullness), FileError> {
+    let there = path.ancestors().find(|path| named || path.exists()).map(PathBuf::from).unwrap_or(path);
     Ok((files::file_system(&there)?, files::fullness(&there)?))
 }
 
@@ -121,6 +123,13 @@ fn nearest(path: PathBuf) -> Result<(u64, Fullness), FileError> {
 mod tests {
     use super::*;
     use crate::model::finding::Band;
+
+    #[tokio::test]
+    async fn a_named_path_that_is_not_there_is_unknown_and_not_measured_by_its_parent() {
+        let absent = || PathBuf::from("/nowhere/at/all");
+        assert_eq!(look(absent(), true).await.1.unwrap_err().band, Band::Unknown);
+        assert!(look(absent(), false).await.1.is_ok(), "maint's own directories are made when they are needed");
+    }
 
     #[test]
     fn space_and_inodes_are_told_apart() {
