@@ -2,17 +2,13 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use chrono::{DateTime, Utc};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::{
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_cert_signed_by_trust_anchor, verify_server_name,
-    },
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    ClientConfig, RootCertStore,
+    client::{verify_server_cert_signed_by_trust_anchor, verify_server_name},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     server::ParsedCertificate,
     sign::CertifiedKey,
@@ -27,7 +23,10 @@ use crate::model::{
     targets::Live,
 };
 
+mod anybody;
 mod starttls;
+
+pub(super) use anybody::Anybody;
 
 /// No chain or key is longer.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -220,65 +219,20 @@ pub async fn served(address: std::net::SocketAddr, live: &Live, name: &str) -> R
         starttls::begin(&mut stream, protocol).await.map_err(|e| TlsError::NoTls(place.clone(), e))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let recorder = Arc::new(Recorder { provider: provider.clone(), chain: Mutex::default() });
+    let anybody = Arc::new(Anybody::new(provider.clone()));
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| TlsError::Client(e.to_string()))?
         .dangerous()
-        .with_custom_certificate_verifier(recorder.clone())
+        .with_custom_certificate_verifier(anybody.clone())
         .with_no_client_auth();
     let name = ServerName::try_from(name.to_owned()).map_err(|e| TlsError::Client(format!("`{name}`: {e}")))?;
     let shaken = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-    let chain = recorder.chain.lock().map(|mut chain| std::mem::take(&mut *chain)).unwrap_or_default();
+    let chain = anybody.shown();
     match shaken {
         // A server that asks for a client's certificate hangs up after it has shown its own.
         _ if !chain.is_empty() => Ok(Chain(chain)),
         Err(error) => Err(TlsError::NoTls(place, error)),
         Ok(_) => Err(TlsError::Certificate("the server shows none".into())),
-    }
-}
-
-/// Keeps what it is shown, and believes anything: nothing is said over this connection.
-#[derive(Debug)]
-struct Recorder {
-    provider: Arc<CryptoProvider>,
-    chain: Mutex<Vec<CertificateDer<'static>>>,
-}
-
-impl ServerCertVerifier for Recorder {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Ok(mut chain) = self.chain.lock() {
-            *chain = std::iter::once(leaf).chain(others).map(|der| der.clone().into_owned()).collect();
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
