@@ -63,10 +63,15 @@ pub(super) fn bars(caption: &str, bars: &[Bar], unit: Unit) -> Markup {
     let (least, most) = (shown.iter().map(|b| b.value).min(), shown.iter().map(|b| b.value).max());
     let (Some(least), Some(most), Some(last)) = (least, most, shown.last()) else { return html! {} };
     let words = format!("{} now, {} to {}", unit.show(last.value), unit.show(least), unit.show(most));
+    figure(caption, &words, draw(shown, unit, most))
+}
+
+/// A chart with its caption. `words` say what it shows, also for those who cannot see it.
+pub(super) fn figure(caption: &str, words: &str, drawn: Result<String, String>) -> Markup {
     html! {
         figure role="img" aria-label=(format!("{caption}: {words}")) {
             figcaption { (caption) " " span { (words) } }
-            @match draw(shown, unit, most) {
+            @match drawn {
                 Ok(svg) => (PreEscaped(svg)),
                 Err(error) => p { "this chart could not be drawn: " (error) },
             }

@@ -1,13 +1,13 @@
 //! Charts over time as SVG: lines, the area between two of them, limits; in the style's own colours.
 
 use chrono::NaiveDate;
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 use plotters::{
     prelude::{ChartBuilder, DashedLineSeries, IntoDrawingArea, IntoFont, LineSeries, Polygon, Rectangle, SVGBackend},
     style::{Color, RGBColor, ShapeStyle, TextStyle},
 };
 
-use super::chart::{ACCENT, BAD, LINE, MUTED};
+use super::chart::{ACCENT, BAD, LINE, MUTED, figure};
 use crate::model::finding::{Quantity, Unit};
 
 /// A chart's own size; it grows and shrinks with the page.
@@ -55,15 +55,7 @@ impl Lines {
 /// A figure; nothing where there are no days. `words` say what it shows for those who cannot see it.
 pub(super) fn lines(caption: &str, words: &str, lines: &Lines, unit: Unit) -> Markup {
     let Some(range) = lines.range() else { return html! {} };
-    html! {
-        figure role="img" aria-label=(format!("{caption}: {words}")) {
-            figcaption { (caption) " " span { (words) } }
-            @match draw(lines, &range, unit) {
-                Ok(svg) => (PreEscaped(svg)),
-                Err(error) => p { "this chart could not be drawn: " (error) },
-            }
-        }
-    }
+    figure(caption, words, draw(lines, &range, unit))
 }
 
 /// The SVG. Its only texts are dates and numbers, and plotters escapes them.
@@ -138,15 +130,7 @@ pub(super) fn hours(caption: &str, words: &str, values: &[Option<f64>], business
     if most <= 0.0 || !most.is_finite() {
         return html! {};
     }
-    html! {
-        figure role="img" aria-label=(format!("{caption}: {words}")) {
-            figcaption { (caption) " " span { (words) } }
-            @match draw_hours(values, business, most, unit) {
-                Ok(svg) => (PreEscaped(svg)),
-                Err(error) => p { "this chart could not be drawn: " (error) },
-            }
-        }
-    }
+    figure(caption, words, draw_hours(values, business, most, unit))
 }
 
 fn draw_hours(values: &[Option<f64>], business: (u32, u32), most: f64, unit: Unit) -> Result<String, String> {
