@@ -104,10 +104,11 @@ impl ImageScan {
         if let Some(why) = database.not_fetched {
             of_database.seen = format!("{}; a newer one could not be fetched: {why}", of_database.seen);
         }
-        let mut findings = vulnerability::expired(&self.ignored().unwrap_or_default(), now.date_naive());
+        let ignored = self.ignored().unwrap_or_default();
+        let mut findings = vulnerability::expired(&ignored, now.date_naive());
         for (number, image) in images.iter().enumerate() {
             context.events.progress(number as u64, Some(images.len() as u64), format!("scanning {}", image.name));
-            findings.extend(self.one(context, &scanner, image).await?);
+            findings.extend(self.one(context, &scanner, image, &ignored).await?);
         }
         // The worst first: a report of a hundred lines is read from the top.
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.band));
@@ -127,6 +128,7 @@ impl ImageScan {
         context: &StepContext,
         scanner: &Scanner,
         image: &RunningImage,
+        ignored: &[Ignored],
     ) -> Result<Vec<Finding>, StepError> {
         let dir = context.stack.state_dir.join("scans");
         files::create_private_dir(&dir)?;
@@ -145,9 +147,8 @@ impl ImageScan {
         };
         let ledger = Ledger::open(&context.stack.state_dir)?;
         let before = ledger.last_scan(&image.name)?;
-        let ignored = self.ignored().unwrap_or_default();
         let today = clock::now().date_naive();
-        let rules = Rules { at_least: self.at_least, ignored: &ignored, before: before.as_ref(), today };
+        let rules = Rules { at_least: self.at_least, ignored, before: before.as_ref(), today };
         let findings = vulnerability::judge(&runs, &scan, &rules);
         let by = format!("{} {}", scanner.kind().name(), scanner.version);
         ledger.keep_scan(&image.name, &image.id, &by, clock::now(), &scan)?;
