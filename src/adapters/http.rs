@@ -228,12 +228,18 @@ impl Http {
         if error.is_timeout() {
             return HttpError::Late { within: self.settings.within };
         }
-        let text = chain(&error.without_url());
+        let error = error.without_url();
+        let text = chain(&error);
         match text.split_once("invalid peer certificate: ") {
             Some((_, why)) => HttpError::Certificate(why.to_owned()),
-            None => HttpError::NoAnswer(text),
+            // The layers above it say that a request was sent and a connection tried, which is known.
+            None => HttpError::NoAnswer(innermost(&error).to_string()),
         }
     }
+}
+
+fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
 }
 
 fn same_scheme(attempt: redirect::Attempt<'_>) -> redirect::Action {
