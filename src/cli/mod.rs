@@ -32,6 +32,7 @@ mod verify;
 
 use std::{
     collections::BTreeMap,
+    io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -137,7 +138,10 @@ fn trace() {
     if let (None, Ok(quiet)) = (std::env::var_os("MAINT_LOG"), "aws_config=off".parse()) {
         filter = filter.add_directive(quiet);
     }
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    // Colours are for eyes: not for files, the journal, or whoever wants none.
+    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(coloured);
+    logs.without_time().init();
 }
 
 /// Runs a parsed command.

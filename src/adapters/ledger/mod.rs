@@ -76,9 +76,15 @@ impl Diagnose for LedgerError {
             Self::NoSuchRun(_) | Self::Ambiguous(_) => Some("see which runs there are: maint runs".into()),
             Self::Sql { source, path, .. } => match source.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::DiskFull) => Some(format!("free space, see: df -h {}", path.display())),
-                Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
-                    Some(format!("move {} away; sets are not affected, only the list of runs", path.display()))
-                }
+                // SQLite says no more where it cannot enlarge its own files.
+                Some(rusqlite::ErrorCode::SystemIoFailure) => Some(format!(
+                    "see whether the disk is full: df -h {0}; and whether it is well: dmesg | tail",
+                    path.display()
+                )),
+                Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => Some(format!(
+                    "move {} away: sets are not affected, but runs, slots and what people were told are forgotten",
+                    path.display()
+                )),
                 _ => None,
             },
         }
@@ -134,7 +140,7 @@ impl Ledger {
         files::create_private_dir(state_dir)?;
         let path = state_dir.join(LEDGER_FILE);
         files::touch_private(&path)?;
-        let sql = |source| LedgerError::Sql { operation: "opening", path: path.clone(), source };
+        let sql = |source| LedgerError::Sql { operation: "beginning to work", path: path.clone(), source };
         let db = Connection::open(&path).map_err(sql)?;
         db.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;
         db.pragma_update(None, "journal_mode", "wal").map_err(sql)?;
@@ -153,7 +159,7 @@ impl Ledger {
     }
 
     fn migrate(&mut self) -> Result<(), LedgerError> {
-        let sql = self.sql("upgrading");
+        let sql = self.sql("bringing tables up to date");
         let version: i64 = self.db.pragma_query_value(None, "user_version", |r| r.get(0)).map_err(&sql)?;
         let found = usize::try_from(version).unwrap_or(usize::MAX);
         if found > MIGRATIONS.len() {
@@ -316,5 +322,21 @@ impl Ledger {
         let names = query.query_map([], |r| r.get::<_, String>(0)).map_err(&sql)?;
         let names = names.collect::<Result<Vec<_>, _>>().map_err(&sql)?;
         Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_hinted_at_also_where_sqlite_only_says_that_input_or_output_failed() {
+        // SQLITE_IOERR_SHMSIZE and SQLITE_FULL: https://www.sqlite.org/rescode.html
+        for code in [4874, 13] {
+            let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            let error =
+                LedgerError::Sql { operation: "beginning to work", path: "/state/ledger.sqlite".into(), source };
+            assert!(error.hint().unwrap().contains("df -h /state/ledger.sqlite"), "{code}");
+        }
     }
 }
