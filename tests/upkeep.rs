@@ -141,6 +141,16 @@ fn bad(report: &StepReport) -> Vec<String> {
     bad.map(|f| format!("{} {}: {}", f.band, f.subject, f.seen)).collect()
 }
 
+/// Types the last command of a finding's hint into a shell.
+#[track_caller]
+fn typed(finding: &Finding) -> String {
+    let hint = finding.hint.as_deref().unwrap();
+    let command = hint.rsplit(": ").next().unwrap();
+    let output = std::process::Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// A psql that holds a transaction open until it is dropped.
 struct Open(std::process::Child);
 

@@ -13,12 +13,17 @@ use crate::model::{
     schedule::{Clocks, Slot},
 };
 
+/// Whether somebody reads stdout as it comes.
+pub(super) fn is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
 /// Whether stdout takes colours (<https://no-color.org>).
 fn colours() -> bool {
     static COLOURS: OnceLock<bool> = OnceLock::new();
     *COLOURS.get_or_init(|| {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-        std::io::stdout().is_terminal() && !refused
+        is_terminal() && !refused
     })
 }
 

@@ -8,7 +8,10 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
-use super::{board::Board, output};
+use super::{
+    board::{self, Board},
+    output,
+};
 use crate::{
     engine::run::RunReport,
     model::{
@@ -17,6 +20,9 @@ use crate::{
         units::{ByteSize, Elapsed, count},
     },
 };
+
+/// How wide is what stands before a step's own words.
+const HEAD: usize = 28;
 
 /// The bar of the step that runs, where there is a terminal.
 pub(super) struct Screen {
@@ -129,8 +135,9 @@ fn plain(board: &mut Board, event: &Event) -> Option<String> {
                 None if summary.is_empty() => outcome.word().to_owned(),
                 None => summary.clone(),
             };
-            let line = format!("  {} {step:<12} {:>9}  {what}", mark(outcome), millis(*took));
-            return board.end(step, line.trim_end().to_owned(), *outcome == Outcome::Changed);
+            let head = format!("  {} {step:<12} {:>9}  ", mark(outcome), millis(*took));
+            let line = board::headed(&head, HEAD, &what);
+            return board.end(step, line, *outcome == Outcome::Changed);
         }
         // Heartbeats are no news while they are heard.
         Event::Told { why, accepted: true, .. } if why == "ended" => return None,
