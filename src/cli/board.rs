@@ -22,6 +22,7 @@ pub(super) struct Board {
     order: VecDeque<StepId>,
     found: BTreeMap<StepId, Vec<Finding>>,
     waiting: BTreeMap<StepId, String>,
+    running: Vec<StepId>,
     tally: BTreeMap<Band, u64>,
 }
 
@@ -29,6 +30,24 @@ impl Board {
     /// A run of these steps begins.
     pub(super) fn begin(&mut self, steps: &[StepId]) {
         *self = Self { order: steps.iter().cloned().collect(), ..Self::default() };
+    }
+
+    /// A step began; gives all that run.
+    pub(super) fn started(&mut self, step: &StepId) -> String {
+        if !self.running.contains(step) {
+            self.running.push(step.clone());
+        }
+        self.run()
+    }
+
+    /// A step ended; gives those that still run.
+    pub(super) fn stopped(&mut self, step: &StepId) -> String {
+        self.running.retain(|other| other != step);
+        self.run()
+    }
+
+    fn run(&self) -> String {
+        self.running.iter().map(StepId::as_str).collect::<Vec<_>>().join(", ")
     }
 
     /// A step found something.

@@ -52,7 +52,7 @@ pub(super) fn sink(json: bool) -> (EventSink, Screen) {
     }
     let bar = std::io::stderr().is_terminal().then(|| {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        bar.set_style(output::bar_style());
+        bar.set_style(output::waiting_style());
         Arc::new(bar)
     });
     let shown = bar.clone();
@@ -78,17 +78,28 @@ fn on_terminal(bar: &ProgressBar, board: &mut Board, event: &Event) {
     match event {
         Event::StepStarted { step, .. } => {
             bar.reset();
-            bar.unset_length();
-            bar.set_message(step.to_string());
+            bar.set_style(output::waiting_style());
+            bar.set_message(board.started(step));
             bar.enable_steady_tick(Duration::from_millis(200));
         }
         Event::Progress { done, total, doing, .. } => {
             match total {
-                Some(total) => bar.set_length((*total).max(*done)),
-                None => bar.unset_length(),
+                Some(total) => {
+                    bar.set_style(output::bar_style());
+                    bar.set_length((*total).max(*done));
+                }
+                None => {
+                    bar.set_style(output::flow_style());
+                    bar.unset_length();
+                }
             }
             bar.set_position(*done);
             bar.set_message(doing.clone());
+        }
+        Event::StepFinished { step, .. } => {
+            bar.set_style(output::waiting_style());
+            bar.set_message(board.stopped(step));
+            bar.suspend(|| print(plain(board, event)));
         }
         _ => bar.suspend(|| print(plain(board, event))),
     }

@@ -65,6 +65,34 @@ pub struct Stack {
     pub notify: Notify,
 }
 
+impl Stack {
+    /// A stack that has nothing yet, with its directories below `root`.
+    pub fn empty(name: &str, root: &Path) -> Self {
+        Self {
+            name: name.to_owned(),
+            root: root.to_owned(),
+            timezone: chrono_tz::UTC,
+            jobs_dir: root.join("jobs"),
+            backup_dir: root.join("backups"),
+            state_dir: root.join("state"),
+            postgres: BTreeMap::new(),
+            docker: Docker::default(),
+            compose: None,
+            drill: DrillSettings::below(&root.join("state")),
+            stores: Stores::default(),
+            sign: SignSettings::default(),
+            audit: AuditSettings::default(),
+            systemd: SystemdSettings::default(),
+            targets: Targets::default(),
+            reports: ReportSettings::default(),
+            daemon: DaemonSettings::default(),
+            metrics: MetricsSettings::default(),
+            web: None,
+            notify: Notify::default(),
+        }
+    }
+}
+
 /// Who signs sets and records, and who is believed.
 #[derive(Debug, Clone, Default)]
 pub struct SignSettings {
@@ -205,12 +233,12 @@ impl Default for AuditSettings {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn statements_are_typed_as_the_shell_needs_them() {
-        let mut server = PostgresServer {
+    /// A server in a container.
+    pub(crate) fn example() -> PostgresServer {
+        PostgresServer {
             name: "p".into(),
             address: PostgresAddress::Container { name: "pg-1".into(), port: 5432 },
             tools_in: None,
@@ -221,7 +249,12 @@ mod tests {
             sslrootcert: None,
             bin_dir: None,
             lock_timeout: Duration::from_secs(5),
-        };
+        }
+    }
+
+    #[test]
+    fn statements_are_typed_as_the_shell_needs_them() {
+        let mut server = example();
         assert_eq!(server.psql("a b", &["SELECT 1"]), "docker exec pg-1 psql -U app -d 'a b' -c 'SELECT 1'");
         server.address = PostgresAddress::Socket { dir: "/run/pg".into(), port: 5433 };
         let typed = server.psql("app", &["DROP INDEX \"a'b\"", "SELECT 2"]);

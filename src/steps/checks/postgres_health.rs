@@ -286,6 +286,7 @@ fn of_slot(slot: &Slot, bands: &Bands) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::stack::tests::example;
 
     #[test]
     fn slots_and_standbys_are_judged() {
@@ -310,6 +311,6 @@ mod tests {
 
     #[test]
     fn what_a_role_may_not_see_is_not_none() {
-        assert_eq!(sessions("x", None, &Bands::below(1.0, 2.0), "q")[0].band, Band::Unknown);
+        assert_eq!(sessions("x", &example(), None, (&Bands::below(1.0, 2.0), "q"))[0].band, Band::Unknown);
     }
 }
