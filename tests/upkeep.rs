@@ -33,6 +33,8 @@ mod postgres;
 mod project;
 #[path = "upkeep/prune.rs"]
 mod prune;
+#[path = "upkeep/shipped.rs"]
+mod shipped;
 #[path = "upkeep/tables.rs"]
 mod tables;
 

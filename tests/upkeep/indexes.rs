@@ -164,7 +164,11 @@ async fn leftovers_are_put_right_and_only_they() {
     assert_ne!(cluster.psql("postgres", "SELECT 't_v'::regclass::oid"), oid);
     let half = about(&report, "public.half");
     assert!(half.hint.as_ref().unwrap().contains("CREATE INDEX CONCURRENTLY half ON public.t"), "{:?}", half.hint);
-    assert!(half.hint.as_ref().unwrap().contains("-c 'DROP INDEX CONCURRENTLY public.half'"), "{:?}", half.hint);
+    assert!(
+        half.hint.as_ref().unwrap().contains("-c 'DROP INDEX CONCURRENTLY \"public\".\"half\"'"),
+        "{:?}",
+        half.hint
+    );
     assert_eq!(bad(&report).len(), 2, "{:?}", bad(&report));
     assert!(matches!(report.outcome, Outcome::Failed(_)));
 }
