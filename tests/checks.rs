@@ -1,6 +1,8 @@
 //! Checks against real servers: every verdict by what it takes to get it wrong.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests set their stage")]
 
+#[path = "support/disk.rs"]
+mod disk;
 #[path = "support/docker.rs"]
 mod docker;
 #[path = "support/postgres.rs"]
@@ -17,8 +19,10 @@ mod server;
 mod checks {
     mod alerts;
     mod backups;
+    mod book;
     mod certificate;
     mod containers;
+    mod disk;
     mod endpoint;
     mod metric;
     mod morning;

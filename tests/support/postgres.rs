@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use maint::model::stack::{Docker, DrillSettings, PostgresAddress, PostgresServer, SslMode, Stack};
+use maint::model::stack::{Docker, PostgresAddress, PostgresServer, SslMode, Stack};
 
 /// The superuser of every test cluster.
 pub const SUPERUSER: &str = "postgres";
@@ -182,26 +182,9 @@ impl Drop for Cluster {
 /// A stack with this one server, its directories below `root`.
 pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
     Arc::new(Stack {
-        name: "test".into(),
-        root: root.to_owned(),
-        timezone: chrono_tz::UTC,
-        jobs_dir: root.join("jobs"),
-        backup_dir: root.join("backups"),
-        state_dir: root.join("state"),
         postgres: BTreeMap::from([(server.name.clone(), server)]),
         docker: docker(),
-        compose: None,
-        drill: DrillSettings::below(&root.join("state")),
-        stores: std::collections::BTreeMap::new(),
-        notify: Default::default(),
-        audit: maint::model::stack::AuditSettings::default(),
-        systemd: maint::model::systemd::SystemdSettings::default(),
-        daemon: Default::default(),
-        metrics: Default::default(),
-        web: None,
-        sign: Default::default(),
-        targets: Default::default(),
-        reports: Default::default(),
+        ..Stack::empty("test", root)
     })
 }
 

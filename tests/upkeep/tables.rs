@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use maint::model::outcome::Outcome;
 
-use super::{Open, Stage, about, bad, postgres::Cluster};
+use super::{Open, Stage, about, bad, postgres::Cluster, typed};
 
 const TABLES: &str = "CREATE TABLE a AS SELECT g AS id, md5(g::text) AS v FROM generate_series(1, 5000) g; \
      CREATE TABLE b (id int); CREATE MATERIALIZED VIEW m AS SELECT * FROM a; \
@@ -73,9 +73,10 @@ async fn a_locked_table_is_named_and_delays_nobody() {
     assert_eq!(bad(&report).len(), 1, "the others are done: {:?}", bad(&report));
     let said = stage.said();
     assert!(said.contains("public.a: waiting ") && said.contains("migration"), "{said}");
-    drop(open);
+    assert!(typed(finding).contains('t'), "{finding:?}");
     let report = stage.run("vacuum = { server = \"production\" }").await;
     assert_eq!(report.outcome, Outcome::Changed);
+    drop(open);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

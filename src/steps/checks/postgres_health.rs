@@ -15,7 +15,7 @@ use crate::{
         bands::Bands,
         finding::{Band, Finding, Unit},
         span::Span,
-        stack::Stack,
+        stack::{PostgresServer, Stack},
         units::{count, grouped},
     },
     steps::{Problem, StepContext, StepError, StepKind, StepReport},
@@ -90,7 +90,7 @@ impl StepKind for PostgresHealth {
             health
         };
         let findings = match tokio::time::timeout(within, ask).await {
-            Ok(Ok(health)) => self.judge(&server.dbname, &health),
+            Ok(Ok(health)) => self.judge(server, &health),
             Ok(Err(error)) => vec![self.no_answer(&error)],
             Err(_) => vec![late(&self.server, within)],
         };
@@ -108,13 +108,13 @@ impl PostgresHealth {
         }
     }
 
-    fn judge(&self, dbname: &str, health: &Health) -> Vec<Finding> {
-        let mut findings = vec![self.connections(health), self.size(dbname, health)];
+    fn judge(&self, server: &PostgresServer, health: &Health) -> Vec<Finding> {
+        let mut findings = vec![self.connections(server, health), self.size(&server.dbname, health)];
         let of = |bands: &Option<Bands>, good, critical| bands.clone().unwrap_or_else(|| Bands::below(good, critical));
         let (query, idle) = (of(&self.query, 60.0, 1800.0), of(&self.idle_in_transaction, 300.0, 3600.0));
-        findings.extend(sessions("long-running queries", health.active.as_deref(), &query, health::ACTIVE));
+        findings.extend(sessions("long-running queries", server, health.active.as_deref(), (&query, health::ACTIVE)));
         let idle_sessions = health.idle_in_transaction.as_deref();
-        findings.extend(sessions("idle in transaction", idle_sessions, &idle, health::IDLE));
+        findings.extend(sessions("idle in transaction", server, idle_sessions, (&idle, health::IDLE)));
         let bands = of(&self.wraparound, 40.0, 60.0);
         findings.push(wraparound("transaction ids", &health.transaction_ids, &bands, health));
         findings.push(wraparound("multixacts", &health.multixacts, &bands, health));
@@ -126,14 +126,20 @@ impl PostgresHealth {
             let finding = measured("prepared transactions", seconds, Unit::Seconds, Some(&idle));
             let seen = format!("{prepared}, the oldest for {}", finding.seen);
             let finding = Finding { seen, ..finding }.source("SELECT gid, prepared FROM pg_prepared_xacts");
-            findings.push(advised(finding, "end them: COMMIT PREPARED or ROLLBACK PREPARED"));
+            findings.push(advised(
+                finding,
+                &format!(
+                    "see them: {}; end each: COMMIT PREPARED or ROLLBACK PREPARED, and its gid",
+                    server.psql(&server.dbname, &["SELECT * FROM pg_prepared_xacts"])
+                ),
+            ));
         }
         let held = of(&self.slot_wal, 1e9, 10e9);
         findings.extend(health.slots.iter().map(|slot| of_slot(slot, &held)));
         findings
     }
 
-    fn connections(&self, health: &Health) -> Finding {
+    fn connections(&self, server: &PostgresServer, health: &Health) -> Finding {
         let subject = "connections";
         let bands = self.connections.clone().unwrap_or_else(|| Bands::below(80.0, 95.0));
         let Some(connections) = health.connections else {
@@ -142,15 +148,14 @@ impl PostgresHealth {
         let most = health.max_connections;
         let finding = measured(subject, connections as f64 / most as f64 * 100.0, Unit::Percent, Some(&bands));
         let seen = format!("{connections} of {most}, {}", finding.seen);
-        advised(
-            Finding { seen, ..finding }.source(health::CONNECTIONS),
-            "see whose they are: SELECT usename, application_name, count(*) FROM pg_stat_activity GROUP BY 1, 2",
-        )
+        let whose = "SELECT usename, application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3";
+        let hint = format!("see whose they are: {}", server.psql(&server.dbname, &[whose]));
+        advised(Finding { seen, ..finding }.source(health::CONNECTIONS), &hint)
     }
 
     fn size(&self, dbname: &str, health: &Health) -> Finding {
         let finding = measured(format!("{dbname} size"), health.size as f64, Unit::Bytes, self.size.as_ref());
-        advised(finding.source(health::SIZE), "see what grew: the ten largest tables, weekly-database reports them")
+        advised(finding.source(health::SIZE), "see what grew: maint run weekly-database --only bloat")
     }
 }
 
@@ -164,26 +169,40 @@ fn hidden(subject: &str) -> Finding {
 }
 
 /// The oldest session says how good it is; those beyond the band are named. Never the query itself: it may hold secrets.
-fn sessions(subject: &str, sessions: Option<&[Activity]>, bands: &Bands, source: &str) -> Vec<Finding> {
+fn sessions(
+    subject: &str,
+    server: &PostgresServer,
+    sessions: Option<&[Activity]>,
+    (bands, source): (&Bands, &str),
+) -> Vec<Finding> {
     let Some(sessions) = sessions else { return vec![hidden(subject).source(source)] };
     let bad: Vec<&Activity> = sessions.iter().filter(|s| !bands.band(s.seconds).is_fine()).collect();
     if bad.is_empty() {
         let longest = sessions.first().map_or(0.0, |session| session.seconds);
         return vec![Finding::good(subject, "none").value(longest, Unit::Seconds).source(source)];
     }
-    let mut findings: Vec<Finding> = bad.iter().take(NAMED).map(|session| {
-        let Activity { pid, application, user, database, seconds } = session;
-        let program = if application.is_empty() { "a program without a name" } else { application };
-        let who = format!("{subject}, pid {pid}");
-        let finding = measured(who, *seconds, Unit::Seconds, Some(bands));
-        let seen = format!("{}: {program} of {user} in {database}", finding.seen);
-        let hint = format!("see it: SELECT query FROM pg_stat_activity WHERE pid = {pid}; end it: SELECT pg_terminate_backend({pid})");
-        Finding { seen, ..finding }.source(source).hint(hint)
-    }).collect();
+    let mut findings: Vec<Finding> = bad
+        .iter()
+        .take(NAMED)
+        .map(|session| {
+            let Activity { pid, application, user, database, seconds } = session;
+            let program = if application.is_empty() { "a program without a name" } else { application };
+            let who = format!("{subject}, pid {pid}");
+            let finding = measured(who, *seconds, Unit::Seconds, Some(bands));
+            let seen = format!("{}: {program} of {user} in {database}", finding.seen);
+            let psql = |sql: &str| server.psql(&server.dbname, &[sql]);
+            let see = psql(&format!("SELECT query FROM pg_stat_activity WHERE pid = {pid}"));
+            let end = psql(&format!("SELECT pg_terminate_backend({pid})"));
+            let hint = format!("see it: {see}; end it, if it may go: {end}");
+            Finding { seen, ..finding }.source(source).hint(hint)
+        })
+        .collect();
     if bad.len() > NAMED {
         let seen = format!("{} more", bad.len() - NAMED);
-        findings
-            .push(Finding::warning(subject, seen).source(source).hint("see them all: SELECT * FROM pg_stat_activity"));
+        findings.push(Finding::warning(subject, seen).source(source).hint(format!(
+            "see them all: {}",
+            server.psql(&server.dbname, &["SELECT * FROM pg_stat_activity ORDER BY query_start"])
+        )));
     }
     findings
 }
@@ -267,6 +286,7 @@ fn of_slot(slot: &Slot, bands: &Bands) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::stack::tests::example;
 
     #[test]
     fn slots_and_standbys_are_judged() {
@@ -291,6 +311,6 @@ mod tests {
 
     #[test]
     fn what_a_role_may_not_see_is_not_none() {
-        assert_eq!(sessions("x", None, &Bands::below(1.0, 2.0), "q")[0].band, Band::Unknown);
+        assert_eq!(sessions("x", &example(), None, (&Bands::below(1.0, 2.0), "q"))[0].band, Band::Unknown);
     }
 }
