@@ -35,7 +35,7 @@ impl Shelf {
     /// Writes the configuration of an nginx that serves these files, which are at `root` for it.
     pub fn configure(&self, root: &str, pid: &str, port: u16) -> PathBuf {
         let conf = format!(
-            "daemon off; user root; pid {pid}; error_log stderr;\nevents {{ }}\nhttp {{ access_log off;\n\
+            "daemon off; master_process off; user root; pid {pid}; error_log stderr;\nevents {{ }}\nhttp {{ access_log off;\n\
              server {{ listen 127.0.0.1:{port}; root {root}; location = /v2/ {{ return 200; }}\n\
              location ~ /manifests/ {{ types {{ }} default_type {MANIFEST}; }} }} }}\n"
         );

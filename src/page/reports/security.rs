@@ -3,13 +3,13 @@
 use chrono_tz::Tz;
 use maud::{Markup, html};
 
-use super::{super::day, chip, finding};
+use super::{super::day, chip, class, finding};
 use crate::model::{
     detail::Detail,
     finding::{Band, Finding},
     reports::security::{Part, Security, Subject},
     units::count,
-    vulnerability::Vulnerability,
+    vulnerability::{DATABASE, Rating, Vulnerability},
 };
 
 /// As many digits of a digest are shown: enough to tell images apart.
@@ -18,7 +18,7 @@ const DIGITS: usize = 12;
 pub(super) fn body(report: &Security, zone: Tz) -> Markup {
     let unknown: Vec<_> = report.findings().filter(|finding| finding.band == Band::Unknown).collect();
     html! {
-        dl class="facts" { @for part in &report.parts { (fact(part)) } }
+        dl class="facts four" { @for part in &report.parts { (fact(part)) } }
         @if !unknown.is_empty() {
             section {
                 h2 { "Could not be checked" }
@@ -33,7 +33,7 @@ pub(super) fn body(report: &Security, zone: Tz) -> Markup {
                     Subject::Images => (images(&part.findings)),
                     Subject::Vulnerabilities => (vulnerabilities(&part.findings)),
                     Subject::Certificates => (certificates(&part.findings, zone)),
-                    Subject::Renewal | Subject::Other => (plain(&part.findings)),
+                    Subject::Renewal | Subject::Other => (plain(&part.findings.iter().collect::<Vec<_>>())),
                 }
             }
         }
@@ -48,6 +48,10 @@ fn title(part: &Part) -> &str {
         Subject::Renewal => "Trial renewal",
         Subject::Other => &part.step,
     }
+}
+
+fn short_title(part: &Part) -> &str {
+    if part.subject == Subject::Vulnerabilities { "Vulnerabilities" } else { title(part) }
 }
 
 /// A part in a few words.
@@ -86,9 +90,9 @@ fn fact(part: &Part) -> Markup {
     };
     html! {
         div class="fact" {
-            dt { (title(part)) }
+            dt { (short_title(part)) }
             dd { (large) small { (small) } }
-            (chip(part.worst()))
+            dd { (chip(part.worst())) }
         }
     }
 }
@@ -152,15 +156,15 @@ fn vulnerabilities(findings: &[Finding]) -> Markup {
     let (decisions, of_images): (Vec<_>, Vec<_>) = findings.iter().partition(is_decision);
     let of_images: Vec<Finding> = of_images.into_iter().cloned().collect();
     let groups = grouped(&of_images);
-    let (bad, fine): (Vec<_>, Vec<_>) = groups.iter().partition(|(_, group)| group.iter().any(|f| listed(f).is_some()));
+    let (bad, rest): (Vec<_>, Vec<_>) = groups.iter().partition(|(_, group)| group.iter().any(|f| listed(f).is_some()));
+    let rest: Vec<_> = rest.iter().flat_map(|(_, group)| group.iter().copied()).collect();
+    let (databases, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|found| found.subject == DATABASE);
+    let (fine, unknown): (Vec<_>, Vec<_>) = rest.into_iter().partition(|found| found.band.is_fine());
     html! {
+        @for database in databases { p class="muted" { "Database " (database.seen) " " (chip(database.band)) } }
         @for (image, group) in bad { (of_image(image, group)) }
-        @if !fine.is_empty() {
-            h3 { "Nothing to fix" }
-            table class="list" {
-                (head(&["Looked at", "Verdict", "Seen"]))
-                tbody { @for found in fine.iter().flat_map(|(_, group)| group) { (row(found, "Looked at")) } }
-            }
+        @for (title, rows) in [("Not known", unknown), ("Nothing to fix", fine)] {
+            @if !rows.is_empty() { h3 { (title) } (plain(&rows)) }
         }
         @if !decisions.is_empty() {
             h3 { "Left out on purpose" }
@@ -197,21 +201,26 @@ fn of_image(image: &str, group: &[&Finding]) -> Markup {
     html! {
         h3 { (image) }
         table class="list" {
-            (head(&["Vulnerability", "Rated", "In", "Fixed in", "Since"]))
+            (head(&["Vulnerability", "Rated", "In", "Fixed in", "New"]))
             tbody {
                 @for (new, one) in &rows {
                     tr {
                         td data-label="Vulnerability" class="number" { (one.id) }
-                        td data-label="Rated" { (one.rating.word()) }
+                        td data-label="Rated" { (rating(one.rating)) }
                         td data-label="In" { (one.package) " " (one.installed) }
                         td data-label="Fixed in" { (one.fixed.as_deref().unwrap_or_default()) }
-                        td data-label="Since" { @if *new { strong { "new" } } @else { "known before" } }
+                        td data-label="New" { @if *new { strong { "new" } } @else { "known before" } }
                     }
                 }
             }
         }
         @for found in group.iter().filter(|found| listed(found).is_none()) { p class="muted small" { (found.seen) "." } }
     }
+}
+
+fn rating(rating: Rating) -> Markup {
+    let look = if rating == Rating::Critical { Band::Critical } else { Band::Warning };
+    html! { span class={ "chip is-" (class(look)) } { (rating.word()) } }
 }
 
 fn percent(share: f64) -> String {
@@ -232,11 +241,19 @@ fn certificates(findings: &[Finding], zone: Tz) -> Markup {
                             td data-label="Life left" { (life(*left, found.band)) }
                         }
                     }
+                    // What else is well; what is not has a place of its own.
+                    @else if found.band.is_fine() {
+                        tr {
+                            td data-label="Certificate" { (found.subject) }
+                            td data-label="Verdict" { (chip(found.band)) }
+                            td {}
+                            td data-label="Seen" { (found.seen) }
+                        }
+                    }
                 }
             }
         }
         (to_do(findings))
-        (plain_rest(findings))
     }
 }
 
@@ -250,31 +267,21 @@ fn life(left: f64, band: Band) -> Markup {
     }
 }
 
-/// What is well and has no place in the table above.
-fn plain_rest(findings: &[Finding]) -> Markup {
-    let rest: Vec<_> = findings.iter().filter(|found| found.detail.is_none() && found.band.is_fine()).collect();
-    html! {
-        @if !rest.is_empty() {
-            table class="list" { tbody { @for found in rest { (row(found, "Looked at")) } } }
-        }
-    }
-}
-
-fn plain(findings: &[Finding]) -> Markup {
+fn plain(findings: &[&Finding]) -> Markup {
     html! {
         table class="list" {
             (head(&["Looked at", "Verdict", "Seen"]))
-            tbody { @for found in findings { (row(found, "Looked at")) } }
-        }
-    }
-}
-
-fn row(found: &Finding, label: &str) -> Markup {
-    html! {
-        tr {
-            td data-label=(label) { (found.subject) }
-            td data-label="Verdict" { (chip(found.band)) }
-            td data-label="Seen" { (found.seen) @if let Some(hint) = &found.hint { span class="muted" { " → " (hint) } } }
+            tbody {
+                @for found in findings {
+                    tr {
+                        td data-label="Looked at" { (found.subject) }
+                        td data-label="Verdict" { (chip(found.band)) }
+                        td data-label="Seen" {
+                            span { (found.seen) @if let Some(hint) = &found.hint { span class="muted" { " → " (hint) } } }
+                        }
+                    }
+                }
+            }
         }
     }
 }
