@@ -5,6 +5,8 @@
 mod docker;
 #[path = "support/project.rs"]
 mod project;
+#[path = "support/registry.rs"]
+mod registry;
 #[path = "rolling/stage.rs"]
 mod stage;
 

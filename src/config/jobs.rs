@@ -111,6 +111,7 @@ fn check_steps(document: &Document, raw: &JobFile, stack: &Stack, mistakes: &mut
             let message = format!("the id `{}` is taken by an earlier step of this job", step.id);
             mistakes.push(document.at_path(&place!["step", i, "id"], message));
         }
+        mistakes.extend(looks_back(document, i, step, raw));
         if step.step.captures() && raw.backup.is_none() {
             let message = format!("`{}` captures artifacts, but the job has no [backup] section", step.step.name());
             let mistake = document.at_path(&place!["step", i, "do", step.step.name()], message);
@@ -169,6 +170,25 @@ fn problems<'a>(
         .problems(stack)
         .into_iter()
         .map(move |p| document.at_path(&place!["step", index, "do", kind, p.key], p.message))
+}
+
+/// A step that tells of the others stands at the end of a checklist: there all of them come to their end, whatever they find.
+fn looks_back(document: &Document, index: usize, step: &StepSection, raw: &JobFile) -> Option<Mistake> {
+    if !step.step.looks_back() {
+        return None;
+    }
+    let (why, help) = match () {
+        () if raw.mode != Some(Mode::Checklist) => (
+            "it tells of the steps before it, and in a sequence the first one that fails ends the run without it",
+            "set mode = \"checklist\"",
+        ),
+        () if index == 0 => ("it tells of the steps before it, and there is none", "put the checks before it"),
+        () if index + 1 < raw.step.len() => {
+            ("it tells of the steps before it, and others follow", "let it be the last")
+        }
+        () => return None,
+    };
+    Some(document.at_path(&place!["step", index, "do", step.step.name()], why).help(help))
 }
 
 /// Two jobs must not add to one series: who owns the sets would be a matter of luck.

@@ -30,6 +30,7 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         step,
         period: "1".into(),
         staging: staging.to_owned(),
+        earlier: [].into(),
         host_secret: Secret::new("x".into()),
         cancel: CancellationToken::new(),
         events: support::events(),

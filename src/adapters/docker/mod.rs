@@ -1,4 +1,5 @@
-//! The Docker engine, through its API on a unix socket. Nothing is ever pulled.
+//! The Docker engine, through its API on a unix socket. Nothing is pulled through it:
+//! what a registry asks of whoever pulls is known to the docker program ([`super::registry`]).
 //!
 //! API reference: <https://docs.docker.com/reference/api/engine/version/v1.41/>. Every field of an answer is optional
 //! to bollard, and engines of other versions do leave some out: what is missing is an error here, never a guess.
@@ -26,7 +27,7 @@ pub use images::Image;
 pub use mounts::Kept;
 pub use prune::{EndlessLog, Left, Needs, StoppedContainer, UntaggedImage};
 pub use replicas::{Health, Process, Replica};
-pub use running::RunningImage;
+pub use running::{Runner, RunningImage};
 pub use stats::{Usage, usage};
 
 /// How long the engine may take to begin its answer to a request that waits for nothing.

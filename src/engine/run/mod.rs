@@ -56,6 +56,7 @@ use crate::{
         secret::Secret,
         stack::Stack,
     },
+    steps::context::Ended,
 };
 
 /// A run that has its locks.
@@ -72,6 +73,8 @@ struct Run<'a> {
     ledger: Arc<std::sync::Mutex<Ledger>>,
     sink: EventSink,
     cancel: CancellationToken,
+    /// The steps that are over.
+    ended: std::sync::Mutex<Vec<(StepId, Ended)>>,
 }
 
 /// What the steps gave.
@@ -143,8 +146,10 @@ async fn locked_and_carried_out(
     let sink = journal::attach(&stack.state_dir, id, ledger.clone(), sink.clone())?;
     let cancel = hosts.watch(cancel);
     let roster = Arc::new(config.roster());
+    let plan = &plan;
+    let ended = std::sync::Mutex::default();
     let run =
-        Run { id, plan: &plan, stack, roster, trigger, started, attempt, host_secret, signer, ledger, sink, cancel };
+        Run { id, plan, stack, roster, trigger, started, attempt, host_secret, signer, ledger, sink, cancel, ended };
     run.announce(&left);
     order.begun().await;
     let (trouble, set, outcome) = run.carry_out().await;

@@ -12,6 +12,7 @@ use crate::{
         tls::{self, Chain, Facts, Roots, TlsError},
     },
     model::{
+        detail::Detail,
         finding::{Band, Finding, Unit},
         stack::Stack,
         targets,
@@ -208,7 +209,8 @@ fn expiry(subject: &str, place: usize, facts: &Facts, now: DateTime<Utc>) -> Fin
         () if fraction < WARN_BELOW => Finding::warning(subject, format!("{whose}ends {}, {of_life} left", day(facts))),
         () => Finding::good(subject, format!("{whose}until {}, {of_life} left", day(facts))),
     };
-    let finding = finding.value(days, Unit::Days);
+    let life = Detail::Certificate { from: facts.not_before, until: facts.not_after, left: fraction };
+    let finding = finding.value(days, Unit::Days).detail(life);
     if finding.band.is_fine() { finding } else { finding.hint("renew it: certbot renew; then reload the server") }
 }
 
