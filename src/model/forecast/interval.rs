@@ -16,7 +16,7 @@ const ENOUGH: usize = 12;
 const OFTEN: i64 = 5;
 /// Errors grow with the horizon where those of the longest one often seen are so much greater than those of a day.
 const GROWS: f64 = 1.2;
-/// Fewer stretches cannot say what comes less often than five times in a hundred on one side: (n + 1) / n · 5 % is none of them.
+/// Of fewer stretches not one is as rare as five in a hundred, which is what lies beyond either end.
 const ONE_SIDED: i64 = 19;
 
 /// What a way of carrying on got wrong: days ahead, and what came less what was expected.
