@@ -72,7 +72,9 @@ impl Reports {
                 println!("{}", serde_json::to_string(kept).map_err(|e| Failure::other(e.to_string()))?);
             }
         } else if all.is_empty() {
-            println!("no report was made yet; jobs with the steps performance, capacity or recommendations make them: maint jobs");
+            println!(
+                "no report was made yet; jobs with the steps performance, capacity or recommendations make them: maint jobs"
+            );
         } else {
             println!("{}", table(&config, &all));
         }
@@ -84,7 +86,13 @@ fn table(config: &Config, all: &[Kept]) -> comfy_table::Table {
     let mut table = output::table(&["SERIES", "PERIOD", "MADE", "VERDICT", "PAGE"]);
     for kept in all {
         let page = kept.problem.clone().unwrap_or_else(|| kept.page.display().to_string());
-        table.add_row(vec![kept.series.clone(), kept.period.clone(), made(config, kept), kept.verdict.to_string(), page]);
+        table.add_row(vec![
+            kept.series.clone(),
+            kept.period.clone(),
+            made(config, kept),
+            kept.verdict.to_string(),
+            page,
+        ]);
     }
     table
 }
@@ -100,7 +108,8 @@ fn show(config: &Config, kept: &Kept, as_json: bool) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     let told = shelf::tell(kept)?;
-    let day = |at: chrono::DateTime<chrono::Utc>| at.with_timezone(&config.stack.timezone).format("%Y-%m-%d").to_string();
+    let day =
+        |at: chrono::DateTime<chrono::Utc>| at.with_timezone(&config.stack.timezone).format("%Y-%m-%d").to_string();
     println!("report    {} of the stack {}", told.title, told.stack);
     println!("period    {} ({} to {})", kept.period, day(told.from), day(told.to));
     println!("made      {}", made(config, kept));

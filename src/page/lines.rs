@@ -61,8 +61,7 @@ fn draw(lines: &Lines, range: &Range, unit: Unit) -> Result<String, String> {
     let inside = |value: f64| value.clamp(range.low, range.high);
     let (say_day, say_value) =
         (|day: &f64| day_label(range.first, *day), |value: &f64| tick(*value, range.high - range.low, unit));
-    let axes =
-        Axes { across: range.days, up: range.low..range.high, below: Some((5, &say_day)), left: &say_value };
+    let axes = Axes { across: range.days, up: range.low..range.high, below: Some((5, &say_day)), left: &say_value };
     plot(&axes, |_, chart| {
         if lines.between.len() > 1 {
             let upper = lines.between.iter().map(|p| (at(p.0), inside(p.2)));

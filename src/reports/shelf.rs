@@ -74,7 +74,8 @@ pub fn list(dir: &Path) -> Result<Vec<Kept>, FileError> {
     for series in series.iter().filter(|series| dir.join(series).is_dir()) {
         let place = dir.join(series);
         let names = files::list(&place)?;
-        let data = names.iter().map(|name| place.join(name)).filter(|path| path.extension().is_some_and(|e| e == "json"));
+        let data =
+            names.iter().map(|name| place.join(name)).filter(|path| path.extension().is_some_and(|e| e == "json"));
         all.extend(data.map(|data| kept(&series.to_string_lossy(), data)));
     }
     all.sort_by_key(|kept| Reverse(kept.made));
@@ -108,7 +109,8 @@ fn parsed<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ReportError>
 /// When there is none, or the directory cannot be read.
 pub fn find(dir: &Path, series: &str, period: Option<&str>) -> Result<Kept, ReportError> {
     let wanted = |kept: &Kept| kept.series == series && period.is_none_or(|period| kept.period == period);
-    let missing = || ReportError::Missing(period.map_or_else(|| series.to_owned(), |period| format!("{series} {period}")));
+    let missing =
+        || ReportError::Missing(period.map_or_else(|| series.to_owned(), |period| format!("{series} {period}")));
     list(dir)?.into_iter().find(wanted).ok_or_else(missing)
 }
 

@@ -41,7 +41,10 @@ fn change(setting: &Setting, value: &str) -> String {
     let then = if setting.restart { "then restart the server" } else { "SELECT pg_reload_conf();" };
     match setting.source.as_str() {
         "command line" => {
-            format!("-c {name}={value} instead of -c {name}={} on the server's command line, and restart it", setting.value)
+            format!(
+                "-c {name}={value} instead of -c {name}={} on the server's command line, and restart it",
+                setting.value
+            )
         }
         "database" | "user" | "database user" => {
             format!("it is set for this database or role: ALTER DATABASE … RESET {name}; or ALTER ROLE … RESET {name};")
