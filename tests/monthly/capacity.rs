@@ -3,7 +3,7 @@
 use maint::model::forecast::backtest::{self, Extent};
 use serde_json::Value;
 
-use super::history::{job, project, report, shared};
+use super::history::{job, project, prometheus, report, shared};
 
 /// The usual resources, and some of the test's own.
 const CAPACITY: &str = "\
@@ -63,7 +63,7 @@ fn what_grows_is_full_within_an_interval() {
     let young = outlook(resources, "young");
     assert_eq!(young["forecast"], "refused");
     assert!(young["finding"]["seen"].as_str().unwrap().contains("5 days of data"), "{young:#}");
-    for part in ["<svg", "not forecast: there are", "The next 90 days", "at a month&#39;s end up to"] {
+    for part in ["<svg", "not forecast: there are", "The next 90 days", "at a month's end up to"] {
         assert!(page.contains(part), "{part} is not in the page");
     }
 }
@@ -84,9 +84,10 @@ fn the_command_tells_the_same_in_a_table() {
 #[test]
 fn what_cannot_be_asked_is_unknown() {
     let server = shared();
-    // The usual resources that this Prometheus has nothing of.
+    // The usual resources, where Prometheus has nothing of any.
+    let empty = prometheus(0, &[]);
     let missing = project(
-        &server.url(),
+        &empty.url(),
         "[capacity]\nskip = [\"disk\", \"inodes\", \"memory\", \"volumes\", \"throughput\", \"wal\"]\n",
     );
     let said = missing.maint(&["capacity"]).code(4).stdout;
