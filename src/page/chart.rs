@@ -81,6 +81,9 @@ pub(super) fn figure(caption: &str, words: &str, drawn: Result<String, String>) 
     }
 }
 
+/// What is written at a place of an axis.
+type Say<'a> = &'a dyn Fn(&f64) -> String;
+
 /// How a chart's axes lie, and what is written beside them.
 pub(super) struct Axes<'a> {
     /// Where the horizontal one ends; it begins at 0.
@@ -88,9 +91,9 @@ pub(super) struct Axes<'a> {
     /// From where to where the vertical one goes.
     pub up: Range<f64>,
     /// About how many labels are below, and what they say; `None`: the chart has its own.
-    pub below: Option<(usize, &'a dyn Fn(&f64) -> String)>,
+    pub below: Option<(usize, Say<'a>)>,
     /// What the labels at the left say.
-    pub left: &'a dyn Fn(&f64) -> String,
+    pub left: Say<'a>,
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
