@@ -249,7 +249,7 @@ fn help_has_examples() {
     insta::assert_snapshot!(project.maint(&["--help"]).code(0).stdout);
     for command in [
         "demo", "run", "jobs", "plan", "check", "doctor", "recover", "runs", "backups", "verify", "restore",
-        "generate", "systemd", "serve",
+        "generate", "systemd", "serve", "reports",
     ] {
         let help = project.maint(&[command, "--help"]).code(0).stdout;
         assert!(help.contains("Examples:"), "{command}: {help}");

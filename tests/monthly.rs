@@ -14,4 +14,5 @@ mod monthly {
     mod capacity;
     mod history;
     mod performance;
+    mod shelf;
 }

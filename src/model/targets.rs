@@ -233,3 +233,15 @@ pub struct Metric {
     /// What to do where it is not good.
     pub hint: Option<String>,
 }
+
+impl Metric {
+    /// The whole measure as one query; series of which the worst counts stay apart.
+    pub fn whole(&self) -> String {
+        match (&self.share_of, self.several) {
+            (Some(of), _) => format!("100 * sum({}) / sum({of})", self.query),
+            (None, Several::Worst) => self.query.clone(),
+            (None, Several::Sum) => format!("sum({})", self.query),
+            (None, Several::Mean) => format!("avg({})", self.query),
+        }
+    }
+}

@@ -81,6 +81,12 @@ impl Report {
         }
     }
 
+    /// How it ends: the worst of it. Nothing to recommend is good; nothing to look at is not known.
+    pub fn verdict(&self) -> Band {
+        let of_nothing = if matches!(self, Self::Recommendations(_)) { Band::Good } else { Band::Unknown };
+        self.worst().unwrap_or(of_nothing)
+    }
+
     /// The worst of it; `None`: there was nothing to judge.
     pub fn worst(&self) -> Option<Band> {
         self.findings().iter().map(|f| f.band).max()
