@@ -20,9 +20,12 @@ mod checks {
     mod certificate;
     mod containers;
     mod endpoint;
+    mod evening;
+    mod hung;
     mod metric;
     mod morning;
     mod postgres_health;
     mod redis_cluster;
     mod stage;
+    mod standby;
 }
