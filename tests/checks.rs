@@ -24,9 +24,12 @@ mod checks {
     mod containers;
     mod disk;
     mod endpoint;
+    mod evening;
+    mod hung;
     mod metric;
     mod morning;
     mod postgres_health;
     mod redis_cluster;
     mod stage;
+    mod standby;
 }

@@ -82,6 +82,26 @@ impl Cluster {
         cluster
     }
 
+    /// A hot standby of it, with a slot there of the same name.
+    pub fn standby(&self, name: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
+        hand_over(dir.path());
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut backup = as_postgres(&self.bin.join("pg_basebackup"));
+        let primary = format!("host={} port={} user={SUPERUSER}", self.socket_dir().display(), self.port);
+        backup.args(["-d", &primary, "-C", "-S", name, "-R", "-X", "stream", "--checkpoint=fast", "--no-sync", "-D"]);
+        run("pg_basebackup", backup.arg(dir.path().join("data")));
+        let (cluster_name, often) = (("cluster_name", name), ("wal_receiver_status_interval", "1s"));
+        let options = Options {
+            settings: &[cluster_name, often, ("wal_retrieve_retry_interval", "200ms")],
+            ..Default::default()
+        };
+        let server = start_server(&self.bin, dir.path(), PORT, &options);
+        let mut standby = Self { dir, server, bin: self.bin.clone(), port: PORT };
+        standby.wait_until_ready();
+        standby
+    }
+
     fn wait_until_ready(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
