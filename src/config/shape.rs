@@ -10,7 +10,7 @@ use super::{
     compose::ComposeSection,
     coverage::{AuditSection, CoverageSection},
     daemon::DaemonSection,
-    job::{IfUnverifiable, Mode, Overlap},
+    job::{IfUnverifiable, Mode, OnFailure, Overlap},
     monitoring::{MetricsSection, WebSection},
     notify::{EscalationSection, NotifySection},
     reports::CapacitySection,
@@ -367,6 +367,9 @@ pub struct StepSection {
     pub timeout: Option<Span>,
     /// How often a failure that may pass is tried again. Default: 2.
     pub retries: Option<u32>,
+    /// What becomes of the steps after it when it fails: `stop` begins none of them, `continue` tries them all the same, for
+    /// steps that do not need it. The job ends as its worst step did. Not in a backup job. Default: `"stop"`.
+    pub on_failure: Option<OnFailure>,
     /// What it does: `do.<kind> = { … }`.
     #[serde(rename = "do")]
     pub step: Step,
