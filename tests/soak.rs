@@ -28,6 +28,11 @@ mod schedules;
 mod serve;
 #[path = "support/slots.rs"]
 mod slots;
+#[path = "rolling/stage.rs"]
+#[expect(dead_code, reason = "tests/rolling.rs uses all of it")]
+mod stage;
+#[path = "soak/updates.rs"]
+mod updates;
 #[path = "soak/uploads.rs"]
 mod uploads;
 use docker::Engine;

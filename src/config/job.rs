@@ -56,7 +56,7 @@ pub struct Job {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// One after the other; the first that fails ends the run.
+    /// One after the other; the first that fails ends the run, but for its `on_failure`.
     #[default]
     Sequence,
     /// All at once, and all to their end: for checks.

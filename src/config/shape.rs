@@ -278,8 +278,8 @@ pub struct JobFile {
     /// A `[postgres.NAME]` that all ops hosts reach directly: by a lock there, one of them runs a slot, and no two at once.
     /// Default: only this host is minded.
     pub across_hosts: Option<String>,
-    /// `sequence`: one step after the other, and the first that fails ends the run. `checklist`: all at once, for checks.
-    /// Default: `sequence`.
+    /// `sequence`: one step after the other, and the first that fails ends the run, but for its `on_failure`. `checklist`: all
+    /// at once, for checks. Default: `sequence`.
     pub mode: Option<Mode>,
     /// How bad a failure is, `P0` to `P3`: who hears of it. Default: `P2`.
     pub severity: Option<Severity>,

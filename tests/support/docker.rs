@@ -36,7 +36,7 @@ pub struct Engine {
 pub fn newer(path: &str) -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/maint-tests");
     let cache = std::env::var_os("MAINT_TEST_CACHE").map_or_else(home, PathBuf::from);
-    let path = cache.join("docker/root").join(path);
+    let path = cache.join("trixie/docker").join(path);
     assert!(path.exists(), "{} is not there: scripts/install-deps test", path.display());
     path
 }
