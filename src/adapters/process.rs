@@ -352,10 +352,7 @@ pub async fn output(invocation: &Invocation, cancel: &CancellationToken) -> Resu
 ///
 /// # Errors
 /// When it cannot be started, is cancelled, or ends with anything but 0.
-pub async fn outputs(
-    invocation: &Invocation,
-    cancel: &CancellationToken,
-) -> Result<(String, String), ProcessError> {
+pub async fn outputs(invocation: &Invocation, cancel: &CancellationToken) -> Result<(String, String), ProcessError> {
     let mut running = invocation.spawn()?;
     if let Some(stderr) = running.child.stderr.take() {
         running.stderr_reader = Some(keep_tail(stderr, running.stderr.clone()));

@@ -134,7 +134,9 @@ fn recorded(path: &str) -> String {
 fn replayed(dir: &std::path::Path, of: &str, stats: &str, steps: &[&str]) -> Project {
     let path = dir.join("engine.sock");
     let [version, list, inspect] = ["version", "list", "inspect"].map(|what| recorded(&format!("{of}/{what}.json")));
-    let stats = recorded(&format!("{of}/{stats}.json"));
+    // Each sample is a line.
+    let stats: serde_json::Value = serde_json::from_str(&recorded(&format!("{of}/{stats}.json"))).unwrap();
+    let stats = format!("{stats}\n");
     crate::server::on_socket(&path, move |path| {
         let answer = match path.split('?').next().unwrap() {
             path if path.ends_with("/version") => &version,
@@ -148,7 +150,8 @@ fn replayed(dir: &std::path::Path, of: &str, stats: &str, steps: &[&str]) -> Pro
 }
 
 fn on(host: &str, steps: &[&str]) -> Project {
-    let project = Project::new(&format!("[docker]\nhost = \"{host}\"\n[compose]\nproject = \"web\"\nfiles = [\"c.yml\"]\n"));
+    let project =
+        Project::new(&format!("[docker]\nhost = \"{host}\"\n[compose]\nproject = \"web\"\nfiles = [\"c.yml\"]\n"));
     job(&project, steps);
     project
 }
@@ -197,14 +200,22 @@ fn stats_without_cgroup_data_are_unknown() {
 #[test]
 fn an_engine_that_refuses_the_version_is_unknown_with_the_way_out() {
     for (file, said, remedy) in [
-        ("20.10.24/too-new.json", "client version 1.53 is too new. Maximum supported API version is 1.41", "update the engine"),
+        (
+            "20.10.24/too-new.json",
+            "client version 1.53 is too new. Maximum supported API version is 1.41",
+            "update the engine",
+        ),
         ("26.1.5/too-old.json", "client version 1.12 is too old. Minimum supported API", "install a newer maint"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let (path, answer) = (dir.path().join("engine.sock"), recorded(file));
         crate::server::on_socket(&path, move |_| (400, answer.clone()));
         let found = look(&on(&format!("unix://{}", path.display()), &LOOK[..1]));
-        found.code(4).is("containers of web", "unknown", "refuses the version of its API").is("containers of web", "unknown", said);
+        found.code(4).is("containers of web", "unknown", "refuses the version of its API").is(
+            "containers of web",
+            "unknown",
+            said,
+        );
         assert!(found.field("containers of web", "hint").contains(remedy), "{found:?}");
     }
     // One that would not even be asked in a version that it knows.

@@ -25,7 +25,10 @@ fn the_plugin_updates_without_downtime_and_only_what_changed() {
     let before = stage.containers("side");
 
     let said = run(0);
-    assert!(said.contains("1 up to date") && said.contains("by docker compose 2."), "as somebody's `up` made it: {said}");
+    assert!(
+        said.contains("1 up to date") && said.contains("by docker compose 2."),
+        "as somebody's `up` made it: {said}"
+    );
     let client = stage.client();
     let second = stage.image("second:latest", Some("two"));
     let said = run(0);

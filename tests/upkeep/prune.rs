@@ -159,7 +159,8 @@ async fn build_cache_goes(engine: Engine) {
     super::docker::give_plugins(stage.path());
     let context = stage.path().join("context");
     std::fs::create_dir(&context).unwrap();
-    std::fs::write(context.join("Dockerfile"), format!("FROM {IMAGE}\nRUN echo one > /one\nCOPY file /file\n")).unwrap();
+    std::fs::write(context.join("Dockerfile"), format!("FROM {IMAGE}\nRUN echo one > /one\nCOPY file /file\n"))
+        .unwrap();
     let build = |name: &str, text: &str| {
         std::fs::write(context.join("file"), text).unwrap();
         let mut docker = std::process::Command::new("docker");

@@ -73,7 +73,8 @@ impl Diagnose for DockerError {
                  environment of dockerd"
             )),
             Self::Version { .. } => Some(
-                "update the engine; where something stands between it and its socket, let it pass /version through".into(),
+                "update the engine; where something stands between it and its socket, let it pass /version through"
+                    .into(),
             ),
             Self::NoSuchVolume { .. } => Some("see which there are: docker volume ls".into()),
             Self::NoSuchContainer { .. } => Some("see which there are: docker ps --all".into()),

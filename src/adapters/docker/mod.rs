@@ -80,8 +80,7 @@ impl Docker {
             return Err(DockerError::Host { host: host.to_owned() });
         };
         let sort = |source| error::sort(host, "connecting to", host, source);
-        let api = bollard::Docker::connect_with_unix(path, ANSWER_WITHIN.as_secs(), SPOKEN)
-            .map_err(sort)?;
+        let api = bollard::Docker::connect_with_unix(path, ANSWER_WITHIN.as_secs(), SPOKEN).map_err(sort)?;
         let api = api.negotiate_version().await.map_err(sort)?;
         // bollard lowers its own version only; and where it leaves versions out of its requests, nobody else would notice.
         let oldest = api.version().await.map_err(sort)?.min_api_version;
