@@ -29,7 +29,6 @@ mod serve;
 #[path = "support/slots.rs"]
 mod slots;
 #[path = "rolling/stage.rs"]
-#[expect(dead_code, reason = "tests/rolling.rs uses all of it")]
 mod stage;
 #[path = "soak/updates.rs"]
 mod updates;
