@@ -18,3 +18,5 @@ mod deaths;
 mod place;
 #[path = "rolling/pull.rs"]
 mod pull;
+#[path = "rolling/second.rs"]
+mod second;

@@ -345,6 +345,14 @@ pub fn stream(invocation: &Invocation) -> Result<(Running, OwnedFd), ProcessErro
 /// # Errors
 /// When it cannot be started, is cancelled, or ends with anything but 0.
 pub async fn output(invocation: &Invocation, cancel: &CancellationToken) -> Result<String, ProcessError> {
+    Ok(outputs(invocation, cancel).await?.0)
+}
+
+/// The same, with the last lines of its stderr.
+///
+/// # Errors
+/// When it cannot be started, is cancelled, or ends with anything but 0.
+pub async fn outputs(invocation: &Invocation, cancel: &CancellationToken) -> Result<(String, String), ProcessError> {
     let mut running = invocation.spawn()?;
     if let Some(stderr) = running.child.stderr.take() {
         running.stderr_reader = Some(keep_tail(stderr, running.stderr.clone()));
@@ -365,5 +373,5 @@ pub async fn output(invocation: &Invocation, cancel: &CancellationToken) -> Resu
     if !end.is_success() {
         return Err(running.failure(end));
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), running.stderr()))
 }

@@ -57,6 +57,7 @@ pub(super) fn resolve(document: &Document, name: JobName, stack: &Stack, mistake
         id: s.id,
         timeout: s.timeout.map(|t| t.0),
         retries: s.retries.unwrap_or(DEFAULT_RETRIES),
+        on_failure: s.on_failure.unwrap_or_default(),
         step: s.step,
     });
     Some(Job {
@@ -121,6 +122,7 @@ fn check_steps(document: &Document, raw: &JobFile, stack: &Stack, mistakes: &mut
             );
         }
         mistakes.extend(problems(document, i, step, stack));
+        mistakes.extend(on_failure(document, i, step, raw));
     }
     if raw.backup.is_some() && !raw.step.iter().any(|s| s.step.captures()) {
         mistakes.push(
@@ -128,6 +130,19 @@ fn check_steps(document: &Document, raw: &JobFile, stack: &Stack, mistakes: &mut
                 .at_path(&place!["backup"], "no step of this job captures anything, so there is nothing to back up"),
         );
     }
+}
+
+/// Where a failed step must not, or need not, say what becomes of the others.
+fn on_failure(document: &Document, index: usize, step: &StepSection, raw: &JobFile) -> Option<Mistake> {
+    step.on_failure?;
+    let why = if raw.backup.is_some() {
+        "a backup job ends with the first step that fails: a set that lacks a part is no backup"
+    } else if raw.mode == Some(Mode::Checklist) {
+        "the steps of a checklist do not wait for each other: all of them always run"
+    } else {
+        return None;
+    };
+    Some(document.at_path(&place!["step", index, "on_failure"], why).help("leave `on_failure` out"))
 }
 
 /// A lock across hosts needs its server.

@@ -27,5 +27,5 @@ pub mod targets;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};
-pub use job::{BackupPolicy, IfUnverifiable, Job, JobStep, Mode, Overlap};
+pub use job::{BackupPolicy, IfUnverifiable, Job, JobStep, Mode, OnFailure, Overlap};
 pub use load::{Config, load, load_if_any, load_to_tell};
