@@ -345,6 +345,26 @@ pub fn stream(invocation: &Invocation) -> Result<(Running, OwnedFd), ProcessErro
 /// # Errors
 /// When it cannot be started, is cancelled, or ends with anything but 0.
 pub async fn output(invocation: &Invocation, cancel: &CancellationToken) -> Result<String, ProcessError> {
+    let Ended { end, stdout, stderr } = ended(invocation, cancel).await?;
+    if end.is_success() { Ok(stdout) } else { Err(ProcessError::Failed { program: invocation.program(), end, stderr }) }
+}
+
+/// How a program ended, and what it said.
+#[derive(Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub end: ProcessEnd,
+    /// The begin of its stdout, up to 4 MiB.
+    pub stdout: String,
+    /// The end of its stderr.
+    pub stderr: String,
+}
+
+/// Runs a program to its end, whatever that is.
+///
+/// # Errors
+/// When it cannot be started, or is cancelled.
+pub async fn ended(invocation: &Invocation, cancel: &CancellationToken) -> Result<Ended, ProcessError> {
     let mut running = invocation.spawn()?;
     if let Some(stderr) = running.child.stderr.take() {
         running.stderr_reader = Some(keep_tail(stderr, running.stderr.clone()));
@@ -362,8 +382,5 @@ pub async fn output(invocation: &Invocation, cancel: &CancellationToken) -> Resu
         () = cancel.cancelled() => Vec::new(),
     };
     let end = running.wait(cancel).await?;
-    if !end.is_success() {
-        return Err(running.failure(end));
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(Ended { end, stdout: String::from_utf8_lossy(&bytes).into_owned(), stderr: running.stderr() })
 }
