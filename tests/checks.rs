@@ -5,6 +5,12 @@
 mod disk;
 #[path = "support/docker.rs"]
 mod docker;
+#[path = "../fuzz/src/certificate.rs"]
+mod fuzzed;
+#[path = "support/mail.rs"]
+mod mail;
+#[path = "support/nginx.rs"]
+mod nginx;
 #[path = "support/postgres.rs"]
 mod postgres;
 #[path = "support/project.rs"]

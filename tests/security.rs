@@ -11,6 +11,8 @@
 
 #[path = "support/docker.rs"]
 mod docker;
+#[path = "../fuzz/src/scanner_output.rs"]
+mod fuzzed;
 #[path = "support/project.rs"]
 mod project;
 #[path = "support/registry.rs"]
@@ -27,6 +29,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use docker::Engine;
 use project::{Ended, Project};
+use proptest::{prelude::*, sample::Index};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/scanners");
 
@@ -297,3 +300,78 @@ fn a_trial_that_tried_nothing_proves_nothing() {
     let said = project.maint(&["run", "renew"]).code(4).stdout;
     assert!(said.contains("it manages no certificate here"), "{said}");
 }
+
+/// certbot 2.1.0, in its own words: what it says on both its outputs, and how it ends.
+fn said_by_certbot(out: &str, err: &str, code: i32) -> Ended {
+    let project = Project::new("");
+    let script = format!("#!/bin/sh\ncd {DATA}\ncat {out}\ncat {err} >&2\nexit {code}\n");
+    let program = project.write("certbot.sh", &script);
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    renewal_job(&project, &format!(", certbot = \"{}\"", program.display()));
+    project.maint(&["run", "renew", "--json"])
+}
+
+#[test]
+fn each_certificate_has_its_own_verdict_of_a_trial() {
+    let said = said_by_certbot("certbot-succeeded.txt", "/dev/null", 0).code(0).stdout;
+    assert_eq!(said.matches("its renewal would work").count(), 2, "{said}");
+    let said = said_by_certbot("certbot-mixed-out.txt", "certbot-mixed-err.txt", 1).code(1).stdout;
+    assert!(
+        said.contains("\"/etc/letsencrypt/live/example.com/fullchain.pem\"") && said.contains("would work"),
+        "{said}"
+    );
+    assert!(said.contains("\"/etc/letsencrypt/live/shop.example.com/fullchain.pem\""), "{said}");
+    assert_eq!(said.matches("\"seen\":\"its renewal would fail\"").count(), 1, "{said}");
+}
+
+/// What scanners and certbot really say.
+fn answers() -> Vec<Vec<u8>> {
+    let mut files: Vec<_> = fs::read_dir(DATA).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut answers: Vec<_> = files.iter().map(|path| fs::read(path).unwrap()).collect();
+    answers
+        .push(br#"{"Version":"0.58.1","VulnerabilityDB":{"Version":2,"UpdatedAt":"2026-12-31T00:00:00Z"}}"#.to_vec());
+    answers.push(br#"{"schemaVersion":"v6.0.2","built":"2026-12-31T00:00:00Z","valid":true,"error":""}"#.to_vec());
+    answers
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #[test]
+    fn a_changed_answer_is_an_error_or_a_verdict_and_never_good_by_mistake(
+        which in any::<Index>(),
+        changes in proptest::collection::vec((any::<Index>(), 0usize..24, prop_oneof![
+            2 => proptest::collection::vec(any::<u8>(), 0..4),
+            3 => prop::sample::select(HOSTILE.to_vec()).prop_map(|text| text.as_bytes().to_vec()),
+        ]), 0..4),
+    ) {
+        let answers = answers();
+        let mut bytes = which.get(&answers).clone();
+        for (at, instead_of, new) in changes {
+            let at = at.index(bytes.len() + 1);
+            let end = (at + instead_of).min(bytes.len());
+            bytes.splice(at..end, new);
+        }
+        fuzzed::nothing_is_good_by_mistake(&bytes);
+    }
+}
+
+/// What a mutation puts into an answer.
+const HOSTILE: [&str; 16] = [
+    "null",
+    "[]",
+    "{}",
+    "\"\"",
+    "-1",
+    "1e999",
+    "99999999999999999999",
+    "[[[[[[[[[[[[[[[[",
+    "\\u0000",
+    "\\ud800",
+    ",",
+    "\n",
+    " (success)\n",
+    " (failure)\n",
+    "+262142-12-31T23:59:59Z",
+    "%ff@%zz?#",
+];

@@ -58,16 +58,15 @@ impl Certbot {
                 invocation = invocation.arg(flag).arg(Path::new(dir));
             }
         }
-        match process::output(&invocation.args(&self.more), cancel).await {
-            Ok(said) => Ok(judge(&said, None)),
-            Err(ProcessError::Failed { stderr, .. }) => Ok(judge(&stderr, Some(&stderr))),
-            Err(error) => Err(error),
-        }
+        let ended = process::ended(&invocation.args(&self.more), cancel).await?;
+        // What went well it says on one, and what failed on the other.
+        let said = format!("{}\n{}", ended.stdout, ended.stderr);
+        Ok(judge(&said, (!ended.end.is_success()).then_some(&ended.stderr)))
     }
 }
 
-/// Reads what certbot said; `failed` has its words where its exit status was not 0.
-fn judge(said: &str, failed: Option<&str>) -> Trial {
+/// Reads what certbot said; `failed` has its words where its exit status was not 0. Never panics, whatever it said.
+pub fn judge(said: &str, failed: Option<&str>) -> Trial {
     let line = |line: &str| {
         let line = line.trim();
         let (certificate, ok) = match (line.strip_suffix(" (success)"), line.strip_suffix(" (failure)")) {

@@ -8,14 +8,11 @@ use std::{
 };
 
 use reqwest::{Client, Url, redirect};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::{ClientConfig, RootCertStore};
 
 use super::{
     clock,
-    files::{self, FileError},
+    roots::{Roots, RootsError},
 };
 use crate::model::{
     failure::{Class, Diagnose, chain},
@@ -24,8 +21,6 @@ use crate::model::{
 
 pub use reqwest::Method;
 
-/// No certificate authority's file is longer.
-const LONGEST_CA_FILE: u64 = 4 << 20;
 /// A host that is there takes a connection sooner.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Nobody sends a request in rings for a reason.
@@ -34,10 +29,8 @@ const MOST_REDIRECTS: usize = 5;
 /// Why a request got no answer. Never carries the URL.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    #[error("ca_file {}: {problem}", path.display())]
-    Ca { path: PathBuf, problem: String },
-    #[error("reading the certificate authority")]
-    File(#[from] FileError),
+    #[error(transparent)]
+    Roots(#[from] RootsError),
     #[error("the URL cannot be used: {0}")]
     Url(String),
     #[error("the header {0} cannot be sent: it has characters that no header may have")]
@@ -55,8 +48,8 @@ pub enum HttpError {
 impl Diagnose for HttpError {
     fn class(&self) -> Class {
         match self {
-            Self::Ca { .. } | Self::Url(_) | Self::Header(_) => Class::Usage,
-            Self::File(e) => e.class(),
+            Self::Url(_) | Self::Header(_) => Class::Usage,
+            Self::Roots(e) => e.class(),
             Self::Client(_) | Self::Certificate(_) => Class::Failed,
             Self::Late { .. } | Self::NoAnswer(_) => Class::Retryable,
         }
@@ -65,7 +58,7 @@ impl Diagnose for HttpError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Certificate(_) => Some("name the authority that signed it: ca_file = \"…\"".into()),
-            Self::File(e) => e.hint(),
+            Self::Roots(e) => e.hint(),
             _ => None,
         }
     }
@@ -255,21 +248,11 @@ fn same_scheme(attempt: redirect::Attempt<'_>) -> redirect::Action {
 
 /// TLS that believes one authority, or those of the host.
 fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, HttpError> {
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        Some(path) => {
-            let problem = |problem: String| HttpError::Ca { path: path.to_owned(), problem };
-            let pem = files::read_config(path, LONGEST_CA_FILE)?;
-            for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let added = certificate.map_err(|e| e.to_string());
-                added.and_then(|c| roots.add(c).map_err(|e| e.to_string())).map_err(problem)?;
-            }
-            if roots.is_empty() {
-                return Err(problem("no certificate in it".into()));
-            }
-        }
-        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
-    }
+    let roots = match Roots::load(ca_file) {
+        // Who asks without TLS needs none.
+        Err(RootsError::NoneHere) => RootCertStore::empty(),
+        loaded => loaded?.0,
+    };
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| HttpError::Client(e.to_string()))?;

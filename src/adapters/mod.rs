@@ -20,6 +20,7 @@ pub mod process;
 pub mod prometheus;
 pub mod redis;
 pub mod registry;
+pub mod roots;
 pub mod scanner;
 pub mod secret;
 pub mod signature;

@@ -345,7 +345,7 @@ pub fn stream(invocation: &Invocation) -> Result<(Running, OwnedFd), ProcessErro
 /// # Errors
 /// When it cannot be started, is cancelled, or ends with anything but 0.
 pub async fn output(invocation: &Invocation, cancel: &CancellationToken) -> Result<String, ProcessError> {
-    Ok(outputs(invocation, cancel).await?.0)
+    outputs(invocation, cancel).await.map(|(stdout, _)| stdout)
 }
 
 /// The same, with the last lines of its stderr.
@@ -353,6 +353,29 @@ pub async fn output(invocation: &Invocation, cancel: &CancellationToken) -> Resu
 /// # Errors
 /// When it cannot be started, is cancelled, or ends with anything but 0.
 pub async fn outputs(invocation: &Invocation, cancel: &CancellationToken) -> Result<(String, String), ProcessError> {
+    let Ended { end, stdout, stderr } = ended(invocation, cancel).await?;
+    match end.is_success() {
+        true => Ok((stdout, stderr)),
+        false => Err(ProcessError::Failed { program: invocation.program(), end, stderr }),
+    }
+}
+
+/// How a program ended, and what it said.
+#[derive(Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub end: ProcessEnd,
+    /// The begin of its stdout, up to 4 MiB.
+    pub stdout: String,
+    /// The end of its stderr.
+    pub stderr: String,
+}
+
+/// Runs a program to its end, whatever that is.
+///
+/// # Errors
+/// When it cannot be started, or is cancelled.
+pub async fn ended(invocation: &Invocation, cancel: &CancellationToken) -> Result<Ended, ProcessError> {
     let mut running = invocation.spawn()?;
     if let Some(stderr) = running.child.stderr.take() {
         running.stderr_reader = Some(keep_tail(stderr, running.stderr.clone()));
@@ -370,8 +393,5 @@ pub async fn outputs(invocation: &Invocation, cancel: &CancellationToken) -> Res
         () = cancel.cancelled() => Vec::new(),
     };
     let end = running.wait(cancel).await?;
-    if !end.is_success() {
-        return Err(running.failure(end));
-    }
-    Ok((String::from_utf8_lossy(&bytes).into_owned(), running.stderr()))
+    Ok(Ended { end, stdout: String::from_utf8_lossy(&bytes).into_owned(), stderr: running.stderr() })
 }

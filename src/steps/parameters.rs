@@ -1,47 +1,12 @@
 //! Parameters that several step kinds have.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Problem;
 use crate::model::{stack::Stack, units::ByteSize};
-
-/// `30s`, `10m`, `4h`, `7d`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
-#[schemars(with = "String")]
-pub struct Span(pub Duration);
-
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match humantime::parse_duration(&text) {
-            Ok(duration) => Ok(Self(duration)),
-            Err(_) => Err(format!("`{text}` is not a duration; expected e.g. \"30s\", \"10m\", \"4h\", \"7d\"")),
-        }
-    }
-}
-
-impl Span {
-    /// So many seconds.
-    pub const fn seconds(seconds: u64) -> Self {
-        Self(Duration::from_secs(seconds))
-    }
-
-    /// So many days.
-    pub const fn days(days: u64) -> Self {
-        Self(Duration::from_secs(days * 24 * 3600))
-    }
-}
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.0).fmt(f)
-    }
-}
 
 /// `100MB`, `1.5GB`, `512KiB`, `0`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]

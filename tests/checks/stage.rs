@@ -55,6 +55,11 @@ impl Found {
         of_it.map(|f| f["seen"].as_str().unwrap()).collect()
     }
 
+    /// Every finding of that subject, whole.
+    pub fn every(&self, subject: &str) -> Vec<&serde_json::Value> {
+        self.findings.iter().filter(|f| f["subject"] == subject).collect()
+    }
+
     pub fn subjects(&self) -> Vec<&str> {
         self.findings.iter().map(|f| f["subject"].as_str().unwrap()).collect()
     }

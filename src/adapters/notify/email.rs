@@ -17,7 +17,7 @@ use lettre::{
 
 use super::{NotifyError, read};
 use crate::{
-    adapters::files,
+    adapters::roots,
     model::{
         failure::{Class, chain},
         notification::Message,
@@ -26,8 +26,6 @@ use crate::{
     },
 };
 
-/// No certificate authority's file is longer.
-const LONGEST_CA_FILE: u64 = 4 << 20;
 /// A mail takes several answers; some servers let strangers wait for the first.
 const ANSWERS: u32 = 3;
 
@@ -89,9 +87,7 @@ fn tls(settings: &Email) -> Result<Tls, NotifyError> {
     }
     let mut builder = TlsParameters::builder(settings.host.clone());
     if let Some(path) = &settings.ca_file {
-        let problem = |problem: String| NotifyError::Ca { path: path.display().to_string(), problem };
-        let pem = files::read_config(path, LONGEST_CA_FILE).map_err(|e| problem(chain(&e)))?;
-        let certificate = Certificate::from_pem(&pem).map_err(|e| problem(chain(&e)))?;
+        let certificate = Certificate::from_pem(&roots::pem(path)?).map_err(|e| refused(&e))?;
         builder = builder.certificate_store(CertificateStore::None).add_root_certificate(certificate);
     }
     let parameters = builder.build_rustls().map_err(|e| refused(&e))?;

@@ -10,6 +10,7 @@ use std::{path::Path, time::Duration};
 
 use super::{
     http::{Answer, Http, HttpError, Redirects, Request, Settings},
+    roots::RootsError,
     secret::{self, SecretError},
 };
 use crate::model::{
@@ -39,8 +40,8 @@ pub enum NotifyError {
     Shared,
     #[error("the message cannot be written: {0}")]
     Message(String),
-    #[error("ca_file {path}: {problem}")]
-    Ca { path: String, problem: String },
+    #[error(transparent)]
+    Roots(#[from] RootsError),
     #[error("{what}")]
     Mail { what: String, class: Class },
     #[error("not done within {} s", within.as_secs_f64())]
@@ -58,7 +59,8 @@ impl Diagnose for NotifyError {
             Self::Http(e) => e.class(),
             Self::Refused { may_pass: true, .. } | Self::Late { .. } => Class::Retryable,
             Self::Refused { .. } | Self::NoSuchCheck { .. } | Self::Message(_) => Class::Failed,
-            Self::Plain | Self::Shared | Self::Ca { .. } => Class::Usage,
+            Self::Roots(e) => e.class(),
+            Self::Plain | Self::Shared => Class::Usage,
             Self::Mail { class, .. } => *class,
         }
     }
@@ -67,6 +69,7 @@ impl Diagnose for NotifyError {
         match self {
             Self::Secret(e) => e.hint(),
             Self::Http(e) => e.hint(),
+            Self::Roots(e) => e.hint(),
             Self::Refused { status: 401 | 403 | 404 | 410, .. } => {
                 Some("the URL or what stands in its header is no longer right; make a new one there".into())
             }

@@ -154,12 +154,12 @@ impl Scanner {
             Err(e) if e.class() == Class::Interrupted => return Err(e.into()),
             Err(e) => Some(crate::model::failure::chain(&e)),
         };
-        let built = match self.kind {
-            Kind::Trivy => trivy::built(&process::output(&trivy::status(self.invocation()), cancel).await?)?,
-            Kind::Grype => grype::built(&process::output(&grype::status(self.invocation()), cancel).await?)?,
-            Kind::Scout => None,
+        let status = match self.kind {
+            Kind::Trivy => trivy::status(self.invocation()),
+            Kind::Grype => grype::status(self.invocation()),
+            Kind::Scout => return Ok(Database { built: None, not_fetched }),
         };
-        Ok(Database { built, not_fetched })
+        Ok(Database { built: built(self.kind, &process::output(&status, cancel).await?)?, not_fetched })
     }
 
     /// Scans an image of the engine by its id; `answer` is where the scanner writes what it found, and is removed.
@@ -201,6 +201,19 @@ pub fn parse(kind: Kind, answer: &[u8]) -> Result<Scan, ScanError> {
         Kind::Trivy => trivy::parse(answer),
         Kind::Grype => grype::parse(answer),
         Kind::Scout => scout::parse(answer),
+    }
+}
+
+/// When a scanner's database was built, by its answer. Never panics, whatever the answer is.
+///
+/// # Errors
+/// When it is not understood.
+pub fn built(kind: Kind, answer: &str) -> Result<Option<DateTime<Utc>>, ScanError> {
+    match kind {
+        Kind::Trivy => trivy::built(answer),
+        Kind::Grype => grype::built(answer),
+        // Its database is a service.
+        Kind::Scout => Ok(None),
     }
 }
 

@@ -7,16 +7,22 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use rustls::{
-    ClientConfig, RootCertStore,
+    CertificateError, ClientConfig, RootCertStore,
     client::{verify_server_cert_signed_by_trust_anchor, verify_server_name},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     server::ParsedCertificate,
     sign::CertifiedKey,
 };
 use sha2::{Digest, Sha256};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::{
+    prelude::{FromDer, X509Certificate},
+    public_key::PublicKey,
+};
 
-use super::files::{self, FileError};
+use super::{
+    files::{self, FileError},
+    roots::{self, Roots},
+};
 use crate::model::{
     contents::hex,
     failure::{Class, Diagnose},
@@ -56,7 +62,13 @@ impl Diagnose for TlsError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::File(e) => e.hint(),
-            _ => None,
+            Self::Connect(..) => Some("does the server run? See: maint run readiness".into()),
+            Self::NoTls(..) => Some(
+                "give the server its certificate, or correct `live` and `starttls` of this certificate in maint.toml"
+                    .into(),
+            ),
+            Self::Unreadable { .. } => Some("it must be PEM, as certbot and openssl write it: -----BEGIN …".into()),
+            Self::Certificate(_) | Self::Client(_) => None,
         }
     }
 }
@@ -76,8 +88,25 @@ pub struct Facts {
     pub not_before: DateTime<Utc>,
     /// Until when.
     pub not_after: DateTime<Utc>,
+    /// Whether it names itself as who signed it.
+    pub of_itself: bool,
+    /// How many bits its key has, where it is an RSA key.
+    pub rsa_bits: Option<usize>,
     /// SHA-256 of it.
     pub sha256: String,
+}
+
+/// Why clients do not come from a certificate to an authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Distrust {
+    /// Who signed the last one is neither in the chain nor among the authorities.
+    Stranger,
+    /// One on the way is over, or has not begun.
+    Time,
+    /// One on the way is signed in a way that is no longer taken.
+    Signature,
+    /// Something else.
+    Other(String),
 }
 
 impl Chain {
@@ -87,13 +116,15 @@ impl Chain {
     /// When there is none in it.
     pub fn read(path: &Path) -> Result<Self, TlsError> {
         let pem = files::read_config(path, LONGEST_FILE)?;
-        let unreadable = |problem: String| TlsError::Unreadable { path: path.to_owned(), problem };
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        match chain {
-            Ok(chain) if chain.is_empty() => Err(unreadable("no certificate in it".into())),
-            Ok(chain) => Ok(Self(chain)),
-            Err(error) => Err(unreadable(error.to_string())),
-        }
+        Self::parse(&pem).map_err(|problem| TlsError::Unreadable { path: path.to_owned(), problem })
+    }
+
+    /// The certificates of a text in PEM. What is in them is not looked at yet. Never panics, whatever the text is.
+    ///
+    /// # Errors
+    /// When there is none in it: why.
+    pub fn parse(pem: &[u8]) -> Result<Self, String> {
+        roots::certificates(pem).map(Self)
     }
 
     /// What each certificate says, the leaf first.
@@ -119,13 +150,19 @@ impl Chain {
     ///
     /// # Errors
     /// When not: why.
-    pub fn leads_to(&self, roots: &Roots, now: DateTime<Utc>) -> Result<(), String> {
-        let (leaf, others) = self.0.split_first().ok_or("there is no certificate")?;
-        let parsed = ParsedCertificate::try_from(leaf).map_err(|e| e.to_string())?;
+    pub fn leads_to(&self, roots: &Roots, now: DateTime<Utc>) -> Result<(), Distrust> {
+        let (leaf, others) = self.0.split_first().ok_or_else(|| Distrust::Other("there is no certificate".into()))?;
+        let mut itself = RootCertStore::empty();
+        // Who believes the certificate itself needs no authority.
+        if itself.add(leaf.clone()).is_ok() && itself.roots.iter().all(|leaf| roots.0.roots.contains(leaf)) {
+            return Ok(());
+        }
+        let parsed = ParsedCertificate::try_from(leaf).map_err(|e| Distrust::from(&e))?;
         let since = u64::try_from(now.timestamp()).unwrap_or(0);
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(since));
         let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
-        verify_server_cert_signed_by_trust_anchor(&parsed, &roots.0, others, now, algorithms.all).map_err(|e| said(&e))
+        verify_server_cert_signed_by_trust_anchor(&parsed, &roots.0, others, now, algorithms.all)
+            .map_err(|e| Distrust::from(&e))
     }
 
     /// Whether a private key is the leaf's.
@@ -145,6 +182,25 @@ impl Chain {
     }
 }
 
+impl From<&rustls::Error> for Distrust {
+    fn from(error: &rustls::Error) -> Self {
+        match error {
+            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => Self::Stranger,
+            rustls::Error::InvalidCertificate(
+                CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. },
+            ) => Self::Time,
+            rustls::Error::InvalidCertificate(
+                CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+                | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+            ) => Self::Signature,
+            _ => Self::Other(said(error)),
+        }
+    }
+}
+
 /// rustls' words, without its own prefix.
 fn said(error: &rustls::Error) -> String {
     let text = error.to_string();
@@ -157,42 +213,19 @@ fn facts(der: &CertificateDer<'_>) -> Result<Facts, TlsError> {
         DateTime::from_timestamp(at.timestamp(), 0).ok_or_else(|| TlsError::Certificate("its dates are odd".into()))
     };
     let validity = certificate.validity();
+    let rsa_bits = match certificate.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) => Some(key.key_size()),
+        _ => None,
+    };
     Ok(Facts {
         subject: certificate.subject().to_string(),
         issuer: certificate.issuer().to_string(),
         not_before: time(validity.not_before)?,
         not_after: time(validity.not_after)?,
+        of_itself: certificate.subject() == certificate.issuer(),
+        rsa_bits,
         sha256: hex(&Sha256::digest(der)),
     })
-}
-
-/// The authorities that clients believe.
-#[derive(Debug)]
-pub struct Roots(RootCertStore);
-
-impl Roots {
-    /// Those of a file, or the host's own.
-    ///
-    /// # Errors
-    /// When there are none.
-    pub fn load(ca_file: Option<&Path>) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        match ca_file {
-            Some(path) => {
-                for certificate in Chain::read(path)?.0 {
-                    let unreadable = |problem| TlsError::Unreadable { path: path.to_owned(), problem };
-                    roots.add(certificate).map_err(|e| unreadable(e.to_string()))?;
-                }
-            }
-            None => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                if roots.is_empty() {
-                    return Err(TlsError::Client("this host has no certificate authorities; set ca_file".into()));
-                }
-            }
-        }
-        Ok(Self(roots))
-    }
 }
 
 /// The addresses of a server.

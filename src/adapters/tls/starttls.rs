@@ -11,6 +11,8 @@ use crate::model::targets::StartTls;
 
 /// No greeting has a longer line.
 const LONGEST_LINE: usize = 4096;
+/// No answer has more.
+const MOST_LINES: usize = 100;
 /// `SSLRequest` (PostgreSQL manual, 55.7).
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
@@ -20,9 +22,12 @@ pub(super) async fn begin(stream: &mut TcpStream, protocol: StartTls) -> io::Res
         StartTls::Smtp => {
             smtp_reply(stream, "220").await?;
             stream.write_all(b"EHLO maint.invalid\r\n").await?;
-            smtp_reply(stream, "250").await?;
+            let offered = smtp_reply(stream, "250").await?;
+            if !offered.iter().any(|line| line.get(4..).is_some_and(|word| word.eq_ignore_ascii_case("STARTTLS"))) {
+                return Err(io::Error::other("it does not offer STARTTLS"));
+            }
             stream.write_all(b"STARTTLS\r\n").await?;
-            smtp_reply(stream, "220").await
+            smtp_reply(stream, "220").await.map(drop)
         }
         StartTls::Imap => {
             expect(stream, "* ").await?;
@@ -43,7 +48,8 @@ pub(super) async fn begin(stream: &mut TcpStream, protocol: StartTls) -> io::Res
             stream.write_all(&SSL_REQUEST).await?;
             match stream.read_u8().await? {
                 b'S' => Ok(()),
-                _ => Err(io::Error::other("the server has no TLS")),
+                b'N' => Err(io::Error::other("it has no TLS: ssl is off")),
+                _ => Err(io::Error::other("it does not answer as PostgreSQL does")),
             }
         }
     }
@@ -58,14 +64,18 @@ fn as_expected(line: &str, begins: &str) -> io::Result<()> {
 }
 
 /// A reply of several lines has a `-` after its code in all but the last.
-async fn smtp_reply(stream: &mut TcpStream, code: &str) -> io::Result<()> {
-    loop {
+async fn smtp_reply(stream: &mut TcpStream, code: &str) -> io::Result<Vec<String>> {
+    let mut lines = Vec::new();
+    while lines.len() < MOST_LINES {
         let line = line(stream).await?;
         as_expected(&line, code)?;
-        if line.as_bytes().get(3) != Some(&b'-') {
-            return Ok(());
+        let last = line.as_bytes().get(3) != Some(&b'-');
+        lines.push(line);
+        if last {
+            return Ok(lines);
         }
     }
+    Err(io::Error::other(format!("its answer has more than {MOST_LINES} lines")))
 }
 
 /// Byte by byte: what comes after the last line belongs to TLS.

@@ -43,7 +43,7 @@ impl CertRenew {
 }
 
 /// What a trial's answer comes to.
-fn findings(trial: &Trial) -> Vec<Finding> {
+pub fn findings(trial: &Trial) -> Vec<Finding> {
     const SOURCE: &str = "certbot renew --dry-run";
     let mut findings: Vec<_> = trial
         .renewals

@@ -3,13 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::vacuum::{jobs_problem, lock_timeout, timeout_problem, two};
+use super::vacuum::{jobs_problem, lock_timeout, two};
 use crate::{
-    model::stack::Stack,
-    steps::{
-        Problem, StepContext, StepError, StepKind, StepReport,
-        parameters::{Span, unknown_server},
-    },
+    model::{span::Span, stack::Stack},
+    steps::{Problem, StepContext, StepError, StepKind, StepReport, parameters::unknown_server},
     upkeep::tables::{self, TablesRequest, Work},
 };
 
@@ -42,8 +39,7 @@ impl StepKind for Analyze {
     const CAPTURES: bool = false;
 
     fn problems(&self, stack: &Stack) -> Vec<Problem> {
-        let problems =
-            [unknown_server(stack, &self.server), jobs_problem(self.jobs), timeout_problem(self.lock_timeout)];
+        let problems = [unknown_server(stack, &self.server), jobs_problem(self.jobs)];
         problems.into_iter().flatten().collect()
     }
 

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use crate::{
     adapters::ledger::Ledger,
-    model::stack::Stack,
-    steps::{Problem, StepContext, StepError, StepKind, StepReport, parameters::Span},
+    model::{span::SpanOrZero, stack::Stack},
+    steps::{Problem, StepContext, StepError, StepKind, StepReport},
     upkeep::docker::{self, PruneRequest},
 };
 
@@ -18,7 +18,7 @@ use crate::{
 pub struct DockerPrune {
     /// How long nobody must have needed it. Default: `"168h"`.
     #[serde(default = "week")]
-    older_than: Span,
+    older_than: SpanOrZero,
     /// Whether containers go that have been stopped for so long. Default: true.
     #[serde(default = "yes")]
     containers: bool,
@@ -36,8 +36,8 @@ pub struct DockerPrune {
     preview: bool,
 }
 
-fn week() -> Span {
-    Span::days(7)
+fn week() -> SpanOrZero {
+    SpanOrZero::days(7)
 }
 
 fn yes() -> bool {

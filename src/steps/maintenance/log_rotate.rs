@@ -7,11 +7,8 @@ use serde::Deserialize;
 
 use crate::{
     adapters::holders::Letting,
-    model::stack::Stack,
-    steps::{
-        Problem, StepContext, StepError, StepKind, StepReport,
-        parameters::{Size, Span},
-    },
+    model::{span::SpanOrZero, stack::Stack},
+    steps::{Problem, StepContext, StepError, StepKind, StepReport, parameters::Size},
     upkeep::{
         docker,
         logs::{self, Live, LogsRequest, Pattern, Writer},
@@ -28,7 +25,7 @@ pub struct LogRotate {
     paths: Vec<String>,
     /// A log is packed when nobody wrote to it for this long. Default: `"7d"`.
     #[serde(default = "week")]
-    compress_after: Span,
+    compress_after: SpanOrZero,
     /// A packed log is removed when its last line is older than this. Default: `"30d"`; `"never"` keeps them.
     #[serde(default = "month")]
     delete_after: Delete,
@@ -51,7 +48,7 @@ pub struct LiveLogs {
     signal: Option<SignalTo>,
     /// How long the writer may take to let go; after that its log stays unpacked until a later run. Default: `"30s"`.
     #[serde(default = "half_a_minute")]
-    wait: Span,
+    wait: SpanOrZero,
     /// A log is rotated when it is at least this large. Default: as soon as there is anything in it.
     #[serde(default = "anything")]
     larger_than: Size,
@@ -76,26 +73,26 @@ pub struct SignalTo {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]
-pub struct Delete(Option<Span>);
+pub struct Delete(Option<SpanOrZero>);
 
 impl TryFrom<String> for Delete {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        if text == "never" { Ok(Self(None)) } else { Span::try_from(text).map(|span| Self(Some(span))) }
+        if text == "never" { Ok(Self(None)) } else { SpanOrZero::try_from(text).map(|span| Self(Some(span))) }
     }
 }
 
-fn week() -> Span {
-    Span::days(7)
+fn week() -> SpanOrZero {
+    SpanOrZero::days(7)
 }
 
 fn month() -> Delete {
-    Delete(Some(Span::days(30)))
+    Delete(Some(SpanOrZero::days(30)))
 }
 
-fn half_a_minute() -> Span {
-    Span::seconds(30)
+fn half_a_minute() -> SpanOrZero {
+    SpanOrZero::seconds(30)
 }
 
 fn anything() -> Size {

@@ -9,6 +9,8 @@ pub mod reindex;
 pub mod rolling_restart;
 pub mod vacuum;
 
+use std::time::Duration;
+
 use super::{StepError, StepReport};
 use crate::{
     model::stack::{PostgresServer, Stack},
@@ -16,7 +18,7 @@ use crate::{
 };
 
 /// Five seconds are long for a writer, and enough for whoever is about to end.
-const LOCK_TIMEOUT_SECONDS: u64 = 5;
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn report(done: Done) -> StepReport {
     let outcome = done.outcome();

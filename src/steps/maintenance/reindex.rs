@@ -3,12 +3,15 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::vacuum::{lock_timeout, timeout_problem};
+use super::vacuum::lock_timeout;
 use crate::{
-    model::stack::Stack,
+    model::{
+        span::{Span, SpanOrZero},
+        stack::Stack,
+    },
     steps::{
         Problem, StepContext, StepError, StepKind, StepReport,
-        parameters::{Size, Span, unknown_server},
+        parameters::{Size, unknown_server},
     },
     upkeep::indexes::{self, IndexesRequest},
 };
@@ -37,10 +40,10 @@ pub struct Reindex {
     lock_timeout: Span,
     /// No rebuild begins while a transaction is older than this: it would wait for its end. Default: `"1m"`.
     #[serde(default = "old")]
-    old_transaction: Span,
+    old_transaction: SpanOrZero,
     /// How long old transactions are waited for, in all; then they are named. Default: `"5m"`.
     #[serde(default = "patience")]
-    patience: Span,
+    patience: SpanOrZero,
     /// Whether the server's disk must be seen to have room for 1.2 times the index. Default: true.
     #[serde(default = "yes")]
     check_space: bool,
@@ -54,12 +57,12 @@ fn hundred_megabytes() -> Size {
     Size(100_000_000)
 }
 
-fn old() -> Span {
-    Span::seconds(60)
+fn old() -> SpanOrZero {
+    SpanOrZero::seconds(60)
 }
 
-fn patience() -> Span {
-    Span::seconds(300)
+fn patience() -> SpanOrZero {
+    SpanOrZero::seconds(300)
 }
 
 fn yes() -> bool {
@@ -72,7 +75,6 @@ impl StepKind for Reindex {
 
     fn problems(&self, stack: &Stack) -> Vec<Problem> {
         let mut problems: Vec<Problem> = unknown_server(stack, &self.server).into_iter().collect();
-        problems.extend(timeout_problem(self.lock_timeout));
         if !(0.0..100.0).contains(&self.min_bloat) {
             let message = format!("expected a share below 100 %, found {}", self.min_bloat);
             problems.push(Problem { key: "min_bloat", message });

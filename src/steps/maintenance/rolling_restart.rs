@@ -10,10 +10,11 @@ use crate::{
     model::{
         finding::{Finding, Unit},
         outcome::Outcome,
+        span::SpanOrZero,
         stack::Stack,
         units::{Elapsed, count},
     },
-    steps::{Problem, StepContext, StepError, StepKind, StepReport, parameters::Span},
+    steps::{Problem, StepContext, StepError, StepKind, StepReport},
     upkeep::rolling::{self, Gate, How, RollError, Rolled, Wish},
 };
 
@@ -37,10 +38,10 @@ pub struct RollingRestart {
     shared: Vec<String>,
     /// How long a new container may take to become healthy, e.g. `10m`. Default: `5m`.
     #[serde(default)]
-    wait: Option<Span>,
+    wait: Option<SpanOrZero>,
     /// How long it must stay so before it counts; of one without a health check, how long it must run. Default: `10s`.
     #[serde(default)]
-    settle: Option<Span>,
+    settle: Option<SpanOrZero>,
     /// The service that passes requests on, e.g. `{ service = "nginx" }`: it reads its configuration again before old
     /// containers go, and after.
     #[serde(default)]

@@ -4,11 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    model::stack::Stack,
-    steps::{
-        Problem, StepContext, StepError, StepKind, StepReport,
-        parameters::{Span, unknown_server},
-    },
+    model::{span::Span, stack::Stack},
+    steps::{Problem, StepContext, StepError, StepKind, StepReport, parameters::unknown_server},
     upkeep::tables::{self, MOST_JOBS, TablesRequest, Work},
 };
 
@@ -45,7 +42,7 @@ fn yes() -> bool {
 }
 
 pub(super) fn lock_timeout() -> Span {
-    Span::seconds(super::LOCK_TIMEOUT_SECONDS)
+    Span(super::LOCK_TIMEOUT)
 }
 
 /// What is wrong with `jobs`.
@@ -54,20 +51,12 @@ pub(super) fn jobs_problem(jobs: u32) -> Option<Problem> {
     wrong.then(|| Problem { key: "jobs", message: format!("expected 1 to {MOST_JOBS}, found {jobs}") })
 }
 
-/// What is wrong with `lock_timeout`.
-pub(super) fn timeout_problem(timeout: Span) -> Option<Problem> {
-    let wrong = timeout.0.is_zero();
-    let message = "0 would wait for ever; expected e.g. \"5s\"".to_owned();
-    wrong.then_some(Problem { key: "lock_timeout", message })
-}
-
 impl StepKind for Vacuum {
     const SUMMARY: &'static str = "VACUUM (ANALYZE) of every table of a database, each with its own result";
     const CAPTURES: bool = false;
 
     fn problems(&self, stack: &Stack) -> Vec<Problem> {
-        let problems =
-            [unknown_server(stack, &self.server), jobs_problem(self.jobs), timeout_problem(self.lock_timeout)];
+        let problems = [unknown_server(stack, &self.server), jobs_problem(self.jobs)];
         problems.into_iter().flatten().collect()
     }
 

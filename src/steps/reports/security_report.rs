@@ -53,7 +53,7 @@ impl StepKind for SecurityReport {
         let place = publish::publish(&context.stack.reports.dir, &series, &report)?;
         // What the other steps found is theirs; only what nobody else says is told here.
         let left_out = context.earlier.iter().filter(|earlier| earlier.ended.is_none());
-        let own = left_out.map(|earlier| unseen(earlier)).collect();
+        let own = left_out.map(unseen).collect();
         Ok(StepReport::found(format!("{}: {}", summary(&report), place.html.display()), own))
     }
 }

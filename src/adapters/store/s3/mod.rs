@@ -29,24 +29,18 @@ use aws_sdk_s3::{
     primitives::DateTime,
 };
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
-use rustls::{
-    RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
 
 pub(super) use put::Put;
 
 use super::StoreError;
 use crate::{
-    adapters::{files, secret},
+    adapters::{roots, secret},
     model::{
         failure::chain,
         store::{S3Settings, StoreConfig},
     },
 };
 
-/// No certificate authority's file is longer.
-const LONGEST_CA_FILE: u64 = 4 << 20;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// An opened bucket.
@@ -143,16 +137,8 @@ fn http_client(config: &StoreConfig, settings: &S3Settings) -> Result<SharedHttp
     let builder = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
     let Some(path) = &settings.ca_file else { return Ok(builder.build_https()) };
     let problem = |problem: String| StoreError::Settings { store: config.name.clone(), problem };
-    let pem = files::read_config(path, LONGEST_CA_FILE).map_err(|e| problem(chain(&e)))?;
-    // The SDK panics over what is no certificate.
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let added = certificate.map_err(|e| e.to_string()).and_then(|c| roots.add(c).map_err(|e| e.to_string()));
-        added.map_err(|e| problem(format!("ca_file {}: {e}", path.display())))?;
-    }
-    if roots.is_empty() {
-        return Err(problem(format!("ca_file {}: no certificate in it", path.display())));
-    }
+    // The SDK panics over what is no certificate; this was looked through.
+    let pem = roots::pem(path).map_err(|e| problem(chain(&e)))?;
     let trusted = TrustStore::empty().with_native_roots(false).with_pem_certificate(pem);
     let context = TlsContext::builder().with_trust_store(trusted).build();
     Ok(builder.tls_context(context.map_err(|e| problem(format!("ca_file {}: {e}", path.display())))?).build_https())
