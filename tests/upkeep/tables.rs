@@ -47,9 +47,10 @@ async fn what_a_stranger_may_not_vacuum_is_not_done() {
     let report = Stage::new(server.clone()).run("vacuum = { server = \"production\" }").await;
     assert!(matches!(report.outcome, Outcome::Failed(_)), "{:?}", report.outcome);
     let theirs = about(&report, "public.theirs");
-    assert!(theirs.seen.starts_with("not done: skipping \"theirs\""), "{}", theirs.seen);
+    // PostgreSQL 15: `skipping "theirs" --- …`; 17: `permission denied to vacuum "theirs", skipping it`.
+    assert!(theirs.seen.starts_with("not done: ") && theirs.seen.contains("skipping"), "{}", theirs.seen);
     assert!(theirs.hint.as_ref().unwrap().contains("MAINTAIN"));
-    assert!(about(&report, "d catalogues").seen.contains("only superuser or database owner"));
+    assert!(about(&report, "d catalogues").seen.contains("skipping"));
     assert!(!report.findings.iter().any(|f| f.subject == "public.ours"), "done: the role's own timeout does not hold");
     // Who owns the database may vacuum every table of it; the server's shared ones are not this database's.
     cluster.psql("postgres", "ALTER DATABASE d OWNER TO app");
