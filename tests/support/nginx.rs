@@ -11,6 +11,7 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output},
+    time::{Duration, Instant},
 };
 
 use super::server::Server;
@@ -23,15 +24,16 @@ pub struct Nginx {
 impl Nginx {
     /// Starts it with these names, each with its chain and key.
     pub fn start(served: &[(&str, &str, &str)]) -> Self {
-        let server = Server::start("nginx", |command, dir, port| {
+        let server = Server::start("setpriv", |command, dir, port| {
             let blocks: String = served.iter().map(|(name, chain, key)| block(dir, port, name, chain, key)).collect();
-            // One process, so that it ends whole with the test; it takes weak certificates, which clients turn away.
+            // It takes weak certificates, which clients turn away.
             let conf = format!(
-                "daemon off; master_process off; pid nginx.pid; error_log stderr;\nevents {{}}\nhttp {{ access_log off; \
+                "daemon off; pid nginx.pid; error_log stderr;\nevents {{}}\nhttp {{ access_log off; \
                  ssl_ciphers DEFAULT@SECLEVEL=0;\n{blocks}}}\n"
             );
             fs::write(dir.join("nginx.conf"), conf).unwrap();
-            command.arg("-p").arg(dir).args(["-e", "stderr", "-c", "nginx.conf"]);
+            // A master that is killed would leave its workers behind.
+            command.args(["--pdeathsig", "TERM", "nginx", "-p"]).arg(dir).args(["-e", "stderr", "-c", "nginx.conf"]);
         });
         Self { server }
     }
@@ -56,6 +58,16 @@ impl Nginx {
         let said = String::from_utf8_lossy(&client.output().unwrap().stdout).into_owned();
         let line = said.lines().find_map(|line| line.trim().strip_prefix("Verify return code: "));
         line.unwrap_or(&said).to_owned()
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        self.nginx(&["-s", "stop"]);
+        let begun = Instant::now();
+        while self.server.dir.path().join("nginx.pid").exists() && begun.elapsed() < Duration::from_secs(2) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

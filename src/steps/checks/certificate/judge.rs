@@ -32,7 +32,7 @@ pub fn judge(
     };
     let Some((leaf, issuers)) = facts.split_first() else { return Vec::new() };
     let trust = roots.as_ref().map(|roots| chain.leads_to(roots, now));
-    let mut findings = vec![expiry(subject, leaf, now)];
+    let mut findings = vec![expiry(subject, leaf, leaf.not_after, now)];
     let of_issuers = issuers.iter().map(|issuer| ends_before(subject, leaf, issuer, now));
     findings.extend(of_issuers.flatten().map(|finding| match trust {
         // A cross-signature that is over hurts old clients alone.
@@ -51,12 +51,13 @@ pub fn judge(
     findings
 }
 
-fn expiry(subject: &str, leaf: &Facts, now: DateTime<Utc>) -> Finding {
+/// How near an end is, in the certificate's life.
+fn expiry(subject: &str, leaf: &Facts, end: DateTime<Utc>, now: DateTime<Utc>) -> Finding {
     const RENEW: &str = "renew it: certbot renew; then reload the server";
-    let left = leaf.not_after - now;
+    let left = end - now;
     let share = seconds(left) / seconds(leaf.not_after - leaf.not_before);
     let of_life = format!("{:.0} % of its life left", share * 100.0);
-    let end = day(leaf.not_after);
+    let end = day(end);
     let finding = match () {
         () if left < TimeDelta::zero() => Finding::critical(subject, format!("expired {end}")).hint(RENEW),
         () if leaf.not_before > now => {
@@ -75,9 +76,7 @@ fn ends_before(subject: &str, leaf: &Facts, issuer: &Facts, now: DateTime<Utc>) 
     if issuer.not_after >= leaf.not_after && issuer.not_before <= now {
         return None;
     }
-    // How near that is, is told in the certificate's own life.
-    let bounded = Facts { not_after: issuer.not_after.min(leaf.not_after), ..leaf.clone() };
-    let finding = expiry(subject, &bounded, now);
+    let finding = expiry(subject, leaf, issuer.not_after, now);
     let seen = match () {
         () if issuer.not_before > now => format!("is not valid before {}", day(issuer.not_before)),
         () if issuer.not_after < now => format!("expired {}", day(issuer.not_after)),
@@ -100,7 +99,8 @@ fn distrusted(subject: &str, leaf: &Facts, last: &Facts, why: Distrust) -> Optio
     let (seen, hint) = match why {
         // That was said already.
         Distrust::Time => return None,
-        Distrust::Stranger if leaf.of_itself => (
+        // Some that are are of a form that no authority gives out.
+        Distrust::Stranger | Distrust::Other(_) if leaf.of_itself => (
             "signed by itself: no client believes it".to_owned(),
             "get one from an authority; where clients know this one, name its own file as ca_file",
         ),
@@ -178,12 +178,12 @@ mod tests {
                 (TimeDelta::seconds(-1), Band::Critical),
                 (life + TimeDelta::seconds(1), Band::Critical),
             ] {
-                let finding = expiry("a", &facts(begin, life), begin + life - left);
+                let finding = expiry("a", &facts(begin, life), begin + life, begin + life - left);
                 assert_eq!(finding.band, band, "{days} days, {left} left: {}", finding.seen);
             }
         }
         let never = facts(begin, TimeDelta::zero());
-        assert_eq!(expiry("a", &never, begin).band, Band::Critical, "it has no life");
+        assert_eq!(expiry("a", &never, begin, begin).band, Band::Critical, "it has no life");
     }
 
     #[test]
