@@ -224,7 +224,7 @@ fn found(rolled: &Rolled) -> Vec<Finding> {
         }
         How::Kept { why, by } => {
             let seen = format!("NOT updated ({change}): {why}; {by}");
-            let hint = "see what the new one said: maint runs show, and the log of the step";
+            let hint = "see what the new one said, in the log of this step: maint runs show RUN";
             vec![Finding::critical(service, seen).value(seconds, Unit::Seconds).hint(hint)]
         }
     }
