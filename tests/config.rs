@@ -126,6 +126,26 @@ fn what_only_makes_sense_together_is_checked_too() {
 }
 
 #[test]
+fn steps_go_on_after_a_failure_only_where_that_makes_sense() {
+    let project = Project::new(SERVER);
+    let step = "[[step]]\nid = \"x\"\non_failure = \"continue\"\ndo.vacuum = { server = \"production\" }\n";
+    project.write("jobs/a.toml", &format!("description = \"x\"\n{step}"));
+    assert_eq!(check(&project).0, 0);
+    project.write("jobs/b.toml", &format!("description = \"x\"\nmode = \"checklist\"\n{step}"));
+    let backup = "[backup]\nseries = \"c\"\nperiod = \"month\"\n";
+    let dump = "[[step]]\nid = \"db\"\ndo.postgres_dump = { server = \"production\" }\n";
+    project.write("jobs/c.toml", &format!("description = \"x\"\n{backup}{step}{dump}"));
+    let (code, said) = check(&project);
+    assert_eq!(code, 2, "{said}");
+    for part in [
+        "b.toml:5:14: the steps of a checklist do not wait for each other",
+        "c.toml:7:14: a backup job ends with the first step that fails",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
 fn broken_toml_is_shown_where_it_breaks() {
     let project = Project::new("");
     project.write("jobs/a.toml", "description = \"x\n[[step]]\nid = \n");
@@ -249,7 +269,7 @@ fn help_has_examples() {
     insta::assert_snapshot!(project.maint(&["--help"]).code(0).stdout);
     for command in [
         "demo", "run", "jobs", "plan", "check", "doctor", "recover", "runs", "backups", "verify", "restore",
-        "generate", "systemd", "serve",
+        "generate", "systemd", "serve", "reports",
     ] {
         let help = project.maint(&[command, "--help"]).code(0).stdout;
         assert!(help.contains("Examples:"), "{command}: {help}");

@@ -5,6 +5,8 @@
 mod postgres;
 #[path = "support/project.rs"]
 mod project;
+#[path = "support/prometheus.rs"]
+mod prometheus;
 #[path = "support/server.rs"]
 mod server;
 
@@ -14,4 +16,5 @@ mod monthly {
     mod capacity;
     mod history;
     mod performance;
+    mod shelf;
 }

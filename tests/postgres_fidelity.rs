@@ -37,6 +37,7 @@ fn context(stack: &Arc<Stack>, step: &str, staging: &Path) -> StepContext {
         step: step.clone(),
         period: "202608".into(),
         staging: staging.to_owned(),
+        earlier: [].into(),
         host_secret: Secret::new("a secret of this host".into()),
         cancel: CancellationToken::new(),
         events: StepEvents::new(EventSink::none(), step),

@@ -5,6 +5,8 @@
 mod docker;
 #[path = "support/project.rs"]
 mod project;
+#[path = "support/registry.rs"]
+mod registry;
 #[path = "rolling/stage.rs"]
 mod stage;
 
@@ -16,3 +18,5 @@ mod deaths;
 mod place;
 #[path = "rolling/pull.rs"]
 mod pull;
+#[path = "rolling/second.rs"]
+mod second;

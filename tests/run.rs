@@ -187,8 +187,12 @@ fn a_signal_ends_a_run_and_leaves_nothing() {
 fn what_a_killed_run_left_is_swept_by_the_next() {
     let project = project();
     let mut child = start_slow(&project);
+    let runs = project.maint(&["runs"]).code(0).stdout;
+    assert!(runs.contains("running (pid"), "{runs}");
     child.kill().unwrap();
     child.wait().unwrap();
+    let runs = project.maint(&["runs"]).code(0).stdout;
+    assert!(runs.contains("died; see: maint recover --dry-run"), "{runs}");
     assert!(!project.staging().is_empty());
     project.backup_job("slow", &[TREE]);
     let next = project.maint(&["run", "slow"]).code(0);

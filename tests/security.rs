@@ -15,6 +15,15 @@ mod docker;
 mod fuzzed;
 #[path = "support/project.rs"]
 mod project;
+#[path = "support/registry.rs"]
+mod registry;
+#[path = "support/server.rs"]
+mod server;
+
+#[path = "security/base_images.rs"]
+mod base_images;
+#[path = "security/report.rs"]
+mod report;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
@@ -191,7 +200,45 @@ fn grype_and_scout_are_understood_too() {
         ["CVE-2019-9192 glibc 2.36-9+deb12u9 None Low", "CVE-2025-60876 busybox 1.37.0-r30 Some(\"1.37.1\") Critical",]
     );
     assert!(!parse(Kind::Grype, b"{\"matches\": []}").unwrap().understood, "nothing is known of it");
-    assert!(parse(Kind::Scout, b"{\"runs\": []}").is_err());
+    for wrong in [
+        "{\"runs\": []}",
+        "{\"runs\": [{\"tool\": {\"driver\": {\"name\": \"other\", \"rules\": []}}}]}",
+        "{\"runs\": [{\"tool\": {\"driver\": {\"name\": \"docker scout\"}}, \
+         \"invocations\": [{\"executionSuccessful\": false}]}]}",
+    ] {
+        assert!(parse(Kind::Scout, wrong.as_bytes()).is_err(), "{wrong}");
+    }
+    let old = "{\"runs\": [{\"tool\": {\"driver\": {\"name\": \"docker scout\", \"rules\": [{\"id\": \"GMS-2022-9109\", \
+               \"properties\": {\"purl\": \"pkg:maven/com.thoughtworks.xstream/xstream@1.4.5\", \"fixed_version\": \"not fixed\", \
+               \"security-severity\": \"3.1\"}}]}}}]}";
+    assert_eq!(told(parse(Kind::Scout, old.as_bytes()).unwrap()), ["GMS-2022-9109 xstream 1.4.5 None Low"]);
+}
+
+/// SARIF without a vulnerability is clean only where scout can say which packages it saw.
+#[test]
+fn scouts_empty_answer_is_clean_only_with_a_list_of_packages() {
+    let stage = Stage::new("scout", ", scanner = \"scout\"");
+    let sarif =
+        stage.project.write("empty.json", "{\"runs\": [{\"tool\": {\"driver\": {\"name\": \"docker scout\"}}}]}");
+    let play = |list: &str| {
+        stage.scanner(
+            "docker",
+            &format!(
+                "of=$2\ncase $of in version) echo 'version: v1.20.4'; exit 0;; esac\n\
+                 while [ \"$1\" != --output ]; do shift; done\ncase $of in cves) cp {} \"$2\";; sbom) {list};; esac",
+                sarif.display()
+            ),
+        );
+        stage.run()
+    };
+    let said = play(&format!("cp {DATA}/scout.sbom.json \"$2\"")).code(0).stdout;
+    assert!(said.contains("2 packages looked at"), "{said}");
+    let said = play("echo '{\"artifacts\": []}' > \"$2\"").code(4).stdout;
+    assert!(said.contains("neither an operating system nor a package"), "{said}");
+    let said = play("echo '{\"artifacts\": null}' > \"$2\"").code(4).stdout;
+    assert!(said.contains("is not understood"), "{said}");
+    let said = play("echo 'log in first' >&2; exit 1").code(4).stdout;
+    assert!(said.contains("could not be scanned") && said.contains("log in first"), "{said}");
 }
 
 #[test]

@@ -28,6 +28,10 @@ mod schedules;
 mod serve;
 #[path = "support/slots.rs"]
 mod slots;
+#[path = "rolling/stage.rs"]
+mod stage;
+#[path = "soak/updates.rs"]
+mod updates;
 #[path = "soak/uploads.rs"]
 mod uploads;
 use docker::Engine;

@@ -33,6 +33,8 @@ mod postgres;
 mod project;
 #[path = "upkeep/prune.rs"]
 mod prune;
+#[path = "upkeep/shipped.rs"]
+mod shipped;
 #[path = "upkeep/tables.rs"]
 mod tables;
 
@@ -70,6 +72,7 @@ impl Stage {
             step: step.clone(),
             period: "202608".into(),
             staging: dir.path().join("staging"),
+            earlier: [].into(),
             host_secret: Secret::new("a secret of this host".into()),
             cancel: CancellationToken::new(),
             events: StepEvents::new(sink, step),
@@ -139,6 +142,16 @@ fn about<'a>(report: &'a StepReport, subject: &str) -> &'a Finding {
 fn bad(report: &StepReport) -> Vec<String> {
     let bad = report.findings.iter().filter(|f| f.band > Band::Good);
     bad.map(|f| format!("{} {}: {}", f.band, f.subject, f.seen)).collect()
+}
+
+/// Types the last command of a finding's hint into a shell.
+#[track_caller]
+fn typed(finding: &Finding) -> String {
+    let hint = finding.hint.as_deref().unwrap();
+    let command = hint.rsplit(": ").next().unwrap();
+    let output = std::process::Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A psql that holds a transaction open until it is dropped.

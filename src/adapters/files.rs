@@ -21,7 +21,8 @@ use std::{
 use rustix::fs::{Advice, RenameFlags, renameat_with};
 
 pub use ask::{
-    Aged, Fullness, Owner, aged, file_system, free_space, fullness, is_regular, may_write, owner, regular_length,
+    Aged, Fullness, Owner, aged, file_system, free_space, fullness, is_regular, may_write, mounts, owner,
+    regular_length,
 };
 
 use super::clock;

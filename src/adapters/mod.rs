@@ -19,6 +19,7 @@ pub mod postgres;
 pub mod process;
 pub mod prometheus;
 pub mod redis;
+pub mod registry;
 pub mod roots;
 pub mod scanner;
 pub mod secret;

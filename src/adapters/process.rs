@@ -345,8 +345,19 @@ pub fn stream(invocation: &Invocation) -> Result<(Running, OwnedFd), ProcessErro
 /// # Errors
 /// When it cannot be started, is cancelled, or ends with anything but 0.
 pub async fn output(invocation: &Invocation, cancel: &CancellationToken) -> Result<String, ProcessError> {
+    outputs(invocation, cancel).await.map(|(stdout, _)| stdout)
+}
+
+/// The same, with the last lines of its stderr.
+///
+/// # Errors
+/// When it cannot be started, is cancelled, or ends with anything but 0.
+pub async fn outputs(invocation: &Invocation, cancel: &CancellationToken) -> Result<(String, String), ProcessError> {
     let Ended { end, stdout, stderr } = ended(invocation, cancel).await?;
-    if end.is_success() { Ok(stdout) } else { Err(ProcessError::Failed { program: invocation.program(), end, stderr }) }
+    match end.is_success() {
+        true => Ok((stdout, stderr)),
+        false => Err(ProcessError::Failed { program: invocation.program(), end, stderr }),
+    }
 }
 
 /// How a program ended, and what it said.

@@ -22,6 +22,7 @@ pub(super) struct Board {
     order: VecDeque<StepId>,
     found: BTreeMap<StepId, Vec<Finding>>,
     waiting: BTreeMap<StepId, String>,
+    running: Vec<StepId>,
     tally: BTreeMap<Band, u64>,
 }
 
@@ -29,6 +30,24 @@ impl Board {
     /// A run of these steps begins.
     pub(super) fn begin(&mut self, steps: &[StepId]) {
         *self = Self { order: steps.iter().cloned().collect(), ..Self::default() };
+    }
+
+    /// A step began; gives all that run.
+    pub(super) fn started(&mut self, step: &StepId) -> String {
+        if !self.running.contains(step) {
+            self.running.push(step.clone());
+        }
+        self.run()
+    }
+
+    /// A step ended; gives those that still run.
+    pub(super) fn stopped(&mut self, step: &StepId) -> String {
+        self.running.retain(|other| other != step);
+        self.run()
+    }
+
+    fn run(&self) -> String {
+        self.running.iter().map(StepId::as_str).collect::<Vec<_>>().join(", ")
     }
 
     /// A step found something.
@@ -46,7 +65,7 @@ impl Board {
     /// found well in a line.
     pub(super) fn end(&mut self, step: &StepId, line: String, changed: bool) -> Option<String> {
         let findings = self.found.remove(step).unwrap_or_default();
-        let fine = if changed { changes(&findings) } else { good(&findings) };
+        let fine = if changed { changes(&findings, &line) } else { good(&findings) };
         let block = std::iter::once(line).chain(bad(&findings)).chain(fine).collect::<Vec<_>>().join("\n");
         if !self.order.contains(step) {
             return Some(block);
@@ -96,12 +115,16 @@ fn bad(findings: &[Finding]) -> Vec<String> {
     let mut bad: Vec<&Finding> = findings.iter().filter(|finding| !finding.band.is_fine()).collect();
     bad.sort_by_key(|finding| std::cmp::Reverse(finding.band));
     let mut lines = Vec::new();
-    for finding in bad {
+    for (i, finding) in bad.iter().enumerate() {
         let text = format!("{}: {}", finding.subject, finding.seen);
         for (i, line) in wrapped(&text, WIDTH - 8).into_iter().enumerate() {
             lines.push(if i == 0 { format!("      {} {line}", mark(finding.band)) } else { format!("        {line}") });
         }
-        for (i, line) in wrapped(finding.hint.as_deref().unwrap_or_default(), WIDTH - 10).into_iter().enumerate() {
+        // What helps against several that follow each other is said after the last.
+        if bad.get(i + 1).is_some_and(|next| next.hint == finding.hint) {
+            continue;
+        }
+        for (i, line) in advice(finding.hint.as_deref().unwrap_or_default()).into_iter().enumerate() {
             let lead = if i == 0 { "→" } else { " " };
             lines.push(format!("        {} {}", output::bold(lead), output::bold(&line)));
         }
@@ -109,9 +132,26 @@ fn bad(findings: &[Finding]) -> Vec<String> {
     lines
 }
 
-/// What was done, and went well.
-fn changes(findings: &[Finding]) -> Vec<String> {
-    let fine: Vec<&Finding> = findings.iter().filter(|finding| finding.band.is_fine()).collect();
+/// What to do, in lines: one for each thing to do, and a command is never broken, so that it works when it is pasted.
+fn advice(hint: &str) -> Vec<String> {
+    let width = WIDTH - 10;
+    let mut lines = Vec::new();
+    for part in hint.split("; ") {
+        match part.split_once(": ") {
+            Some((what, command)) if part.chars().count() > width => {
+                lines.extend(wrapped(&format!("{what}:"), width));
+                lines.push(command.to_owned());
+            }
+            _ => lines.extend(wrapped(part, width)),
+        }
+    }
+    lines
+}
+
+/// What was done, and went well, as far as the step's own line has not told it.
+fn changes(findings: &[Finding], told: &str) -> Vec<String> {
+    let new = |finding: &&Finding| finding.band.is_fine() && !told.contains(&finding.seen);
+    let fine: Vec<&Finding> = findings.iter().filter(new).collect();
     let mut lines = Vec::new();
     for finding in fine.iter().take(CHANGES) {
         for (i, line) in wrapped(&format!("{}: {}", finding.subject, finding.seen), WIDTH - 8).into_iter().enumerate() {
@@ -135,19 +175,35 @@ fn good(findings: &[Finding]) -> Vec<String> {
     if valued.len() > GOOD {
         shown.push(format!("{} more", valued.len() - GOOD));
     }
-    wrapped(&shown.join(" · "), WIDTH - 8).into_iter().map(|line| format!("        {}", output::faint(&line))).collect()
+    // A value stays beside what it is of.
+    let parts = shown.iter().map(String::as_str);
+    filled(parts, " · ", WIDTH - 8).into_iter().map(|line| format!("        {}", output::faint(&line))).collect()
+}
+
+/// A step's line: on a terminal no wider than one, with what goes on below where it began.
+pub(super) fn headed(head: &str, indent: usize, text: &str) -> String {
+    if !output::is_terminal() {
+        return format!("{head}{text}").trim_end().to_owned();
+    }
+    let between = format!("\n{}", " ".repeat(indent));
+    format!("{head}{}", wrapped(text, WIDTH - indent).join(&between)).trim_end().to_owned()
 }
 
 /// Lines of at most `width` characters, broken between words; a word that is longer stands alone.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
+    filled(text.split_whitespace(), " ", width)
+}
+
+/// The same of parts that are not to be broken.
+fn filled<'a>(parts: impl Iterator<Item = &'a str>, between: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    for part in parts {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
+            Some(line) if [&**line, between, part].iter().map(|text| text.chars().count()).sum::<usize>() <= width => {
+                line.push_str(between);
+                line.push_str(part);
             }
-            _ => lines.push(word.to_owned()),
+            _ => lines.push(part.to_owned()),
         }
     }
     lines
@@ -176,6 +232,15 @@ mod tests {
     }
 
     #[test]
+    fn a_command_is_never_broken() {
+        let command = format!("psql -c 'SELECT {}'", "x".repeat(90));
+        let told = advice(&format!("look at it: docker logs web; end it, if it may go: {command}"));
+        assert_eq!(told, ["look at it: docker logs web", "end it, if it may go:", &command]);
+        assert_eq!(advice(&"word ".repeat(20)).len(), 2);
+        assert_eq!(advice(""), [""; 0]);
+    }
+
+    #[test]
     fn what_was_changed_is_told_in_words() {
         let mut board = Board::default();
         for n in 0..CHANGES + 3 {
@@ -183,6 +248,16 @@ mod tests {
         }
         let shown = board.end(&id("a"), "A".into(), true).unwrap();
         assert!(shown.contains("✓ hub0: updated without downtime") && shown.ends_with("3 more"), "{shown}");
+    }
+
+    #[test]
+    fn what_helps_against_all_is_said_once() {
+        let findings: Vec<Finding> =
+            ["a", "b", "c"].map(|name| Finding::warning(name, "endless").hint("set max-size")).into();
+        assert_eq!(bad(&findings).iter().filter(|line| line.contains("set max-size")).count(), 1);
+        assert!(bad(&findings).last().unwrap().contains("set max-size"));
+        let told = changes(&[Finding::good("all", "3 done"), Finding::good("b", "slow")], "  vacuum  3 done, 1 s");
+        assert_eq!(told.len(), 1, "{told:?}");
     }
 
     #[test]

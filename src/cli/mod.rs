@@ -21,6 +21,7 @@ mod plan;
 mod prune;
 mod recover;
 mod render;
+mod reports;
 mod restore;
 mod run;
 mod runs;
@@ -95,6 +96,7 @@ enum Command {
     Restore(Box<restore::Restore>),
     Audit(audit::Audit),
     Capacity(capacity::Capacity),
+    Reports(reports::Reports),
     Notify(notify::Notify),
     Ack(ack::Ack),
     Systemd(systemd::Systemd),
@@ -165,6 +167,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Restore(command) => command.run(&global),
         Command::Audit(command) => command.run(&global),
         Command::Capacity(command) => command.run(&global),
+        Command::Reports(command) => command.run(&global),
         Command::Notify(command) => command.run(&global),
         Command::Ack(command) => command.run(&global),
         Command::Systemd(command) => command.run(&global),

@@ -13,12 +13,17 @@ use crate::model::{
     schedule::{Clocks, Slot},
 };
 
+/// Whether somebody reads stdout as it comes.
+pub(super) fn is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
 /// Whether stdout takes colours (<https://no-color.org>).
 fn colours() -> bool {
     static COLOURS: OnceLock<bool> = OnceLock::new();
     *COLOURS.get_or_init(|| {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-        std::io::stdout().is_terminal() && !refused
+        is_terminal() && !refused
     })
 }
 
@@ -92,9 +97,22 @@ pub(super) fn progress(json: bool) -> Progress {
     Progress { bar: Arc::new(bar) }
 }
 
-/// Bytes, rate and the time that is left.
+/// What is done, whom it waits for, then bytes, rate and the time that is left: two lines, for the first may be long.
 pub(super) fn bar_style() -> ProgressStyle {
-    let template = "  {msg:<32!} {bar:24} {bytes:>10} of {total_bytes} {bytes_per_sec:>12}, {eta} left";
+    style("  {wide_msg}\n  {bar:24} {bytes:>10} of {total_bytes:<10} {bytes_per_sec:>12}, {eta} left")
+}
+
+/// The same of what has no end that is known.
+pub(super) fn flow_style() -> ProgressStyle {
+    style("  {wide_msg}\n  {spinner} {bytes} so far, {bytes_per_sec}")
+}
+
+/// What has no bytes: what is being done, and for how long.
+pub(super) fn waiting_style() -> ProgressStyle {
+    style("  {spinner} {elapsed:>3} {wide_msg}")
+}
+
+fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
 }
 

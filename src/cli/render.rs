@@ -8,7 +8,10 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
-use super::{board::Board, output};
+use super::{
+    board::{self, Board},
+    output,
+};
 use crate::{
     engine::run::RunReport,
     model::{
@@ -17,6 +20,9 @@ use crate::{
         units::{ByteSize, Elapsed, count},
     },
 };
+
+/// How wide is what stands before a step's own words.
+const HEAD: usize = 28;
 
 /// The bar of the step that runs, where there is a terminal.
 pub(super) struct Screen {
@@ -46,7 +52,7 @@ pub(super) fn sink(json: bool) -> (EventSink, Screen) {
     }
     let bar = std::io::stderr().is_terminal().then(|| {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        bar.set_style(output::bar_style());
+        bar.set_style(output::waiting_style());
         Arc::new(bar)
     });
     let shown = bar.clone();
@@ -72,17 +78,28 @@ fn on_terminal(bar: &ProgressBar, board: &mut Board, event: &Event) {
     match event {
         Event::StepStarted { step, .. } => {
             bar.reset();
-            bar.unset_length();
-            bar.set_message(step.to_string());
+            bar.set_style(output::waiting_style());
+            bar.set_message(board.started(step));
             bar.enable_steady_tick(Duration::from_millis(200));
         }
         Event::Progress { done, total, doing, .. } => {
             match total {
-                Some(total) => bar.set_length((*total).max(*done)),
-                None => bar.unset_length(),
+                Some(total) => {
+                    bar.set_style(output::bar_style());
+                    bar.set_length((*total).max(*done));
+                }
+                None => {
+                    bar.set_style(output::flow_style());
+                    bar.unset_length();
+                }
             }
             bar.set_position(*done);
             bar.set_message(doing.clone());
+        }
+        Event::StepFinished { step, .. } => {
+            bar.set_style(output::waiting_style());
+            bar.set_message(board.stopped(step));
+            bar.suspend(|| print(plain(board, event)));
         }
         _ => bar.suspend(|| print(plain(board, event))),
     }
@@ -129,8 +146,9 @@ fn plain(board: &mut Board, event: &Event) -> Option<String> {
                 None if summary.is_empty() => outcome.word().to_owned(),
                 None => summary.clone(),
             };
-            let line = format!("  {} {step:<12} {:>9}  {what}", mark(outcome), millis(*took));
-            return board.end(step, line.trim_end().to_owned(), *outcome == Outcome::Changed);
+            let head = format!("  {} {step:<12} {:>9}  ", mark(outcome), millis(*took));
+            let line = board::headed(&head, HEAD, &what);
+            return board.end(step, line, *outcome == Outcome::Changed);
         }
         // Heartbeats are no news while they are heard.
         Event::Told { why, accepted: true, .. } if why == "ended" => return None,

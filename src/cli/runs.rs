@@ -13,6 +13,7 @@ use crate::{
         ledger::{Delivery, FindingRow, Ledger, Note, RunRow, StepRow},
     },
     config::{self, Config},
+    engine::recover,
     model::{
         ids::JobName,
         outcome::Outcome,
@@ -88,6 +89,7 @@ impl Runs {
         } else if runs.is_empty() {
             println!("nothing ran yet; see which jobs there are: maint jobs");
         } else {
+            let died = recover::died(&ledger, &config.stack.state_dir)?;
             let mut table = output::table(&["RUN", "JOB", "STARTED", "TOOK", "OUTCOME", "SET"]);
             for run in &runs {
                 let set = run.set_path.clone().unwrap_or_default();
@@ -96,7 +98,7 @@ impl Runs {
                     run.job.clone(),
                     local(&config, &run.started),
                     took(run),
-                    ended(run),
+                    ended(run, &died),
                     set,
                 ]);
             }
@@ -163,8 +165,12 @@ fn took(run: &RunRow) -> String {
     Elapsed((ended - started).to_std().unwrap_or_default()).to_string()
 }
 
-fn ended(run: &RunRow) -> String {
-    run.outcome.as_ref().map_or_else(|| format!("running (pid {})", run.pid), ToString::to_string)
+fn ended(run: &RunRow, died: &[String]) -> String {
+    match &run.outcome {
+        Some(outcome) => outcome.to_string(),
+        None if died.contains(&run.id) => "died; see: maint recover --dry-run".into(),
+        None => format!("running (pid {})", run.pid),
+    }
 }
 
 fn show(config: &Config, ledger: &Ledger, part: &str, as_json: bool) -> Result<Exit, Failure> {
@@ -183,7 +189,7 @@ fn show(config: &Config, ledger: &Ledger, part: &str, as_json: bool) -> Result<E
     }
     println!("started   {}", local(config, &run.started));
     println!("took      {}", took(&run));
-    println!("outcome   {}", ended(&run));
+    println!("outcome   {}", ended(&run, &recover::died(ledger, &config.stack.state_dir)?));
     if let Some(hint) = &run.hint {
         println!("hint      {hint}");
     }

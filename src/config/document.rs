@@ -15,7 +15,7 @@ use toml::{
     de::{DeTable, DeValue, Deserializer},
 };
 
-use super::{diagnostic::Mistake, later};
+use super::{diagnostic::Mistake, elsewhere};
 
 /// A step on the way to a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,13 +140,13 @@ impl Document {
     }
 
     fn describe(&self, span: &Range<usize>, path: &[Segment], message: &str) -> Mistake {
-        if let Some(what) = later::named(path, message) {
-            return self.at(span.start, what).help("remove it; CHANGELOG.md says what this version does");
-        }
         let message =
             first_line(message).replace("unknown field", "unknown key").replace("missing field", "missing key");
         let message = message.replace("unknown variant", "unknown value");
         let mistake = self.at(span.start, message.clone());
+        if let Some(place) = elsewhere::belongs(path).filter(|_| message.starts_with("unknown key")) {
+            return mistake.help(place);
+        }
         match nearest_in(&message) {
             Some(name) => mistake.help(format!("did you mean `{name}`?")),
             None => mistake,

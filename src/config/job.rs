@@ -56,11 +56,22 @@ pub struct Job {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// One after the other; the first that fails ends the run.
+    /// One after the other; the first that fails ends the run, but for its `on_failure`.
     #[default]
     Sequence,
     /// All at once, and all to their end: for checks.
     Checklist,
+}
+
+/// What becomes of the steps after one that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// They are not begun.
+    #[default]
+    Stop,
+    /// They are tried all the same; the job ends as its worst step did.
+    Continue,
 }
 
 /// What happens when a job is started while it runs.
@@ -111,6 +122,8 @@ pub struct JobStep {
     pub timeout: Option<Duration>,
     /// How often a retryable failure is tried again.
     pub retries: u32,
+    /// What becomes of the steps after it when it fails.
+    pub on_failure: OnFailure,
     /// What it does.
     pub step: Step,
 }

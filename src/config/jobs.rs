@@ -57,6 +57,7 @@ pub(super) fn resolve(document: &Document, name: JobName, stack: &Stack, mistake
         id: s.id,
         timeout: s.timeout.map(|t| t.0),
         retries: s.retries.unwrap_or(DEFAULT_RETRIES),
+        on_failure: s.on_failure.unwrap_or_default(),
         step: s.step,
     });
     Some(Job {
@@ -111,6 +112,7 @@ fn check_steps(document: &Document, raw: &JobFile, stack: &Stack, mistakes: &mut
             let message = format!("the id `{}` is taken by an earlier step of this job", step.id);
             mistakes.push(document.at_path(&place!["step", i, "id"], message));
         }
+        mistakes.extend(looks_back(document, i, step, raw));
         if step.step.captures() && raw.backup.is_none() {
             let message = format!("`{}` captures artifacts, but the job has no [backup] section", step.step.name());
             let mistake = document.at_path(&place!["step", i, "do", step.step.name()], message);
@@ -120,6 +122,7 @@ fn check_steps(document: &Document, raw: &JobFile, stack: &Stack, mistakes: &mut
             );
         }
         mistakes.extend(problems(document, i, step, stack));
+        mistakes.extend(on_failure(document, i, step, raw));
     }
     if raw.backup.is_some() && !raw.step.iter().any(|s| s.step.captures()) {
         mistakes.push(
@@ -127,6 +130,19 @@ fn check_steps(document: &Document, raw: &JobFile, stack: &Stack, mistakes: &mut
                 .at_path(&place!["backup"], "no step of this job captures anything, so there is nothing to back up"),
         );
     }
+}
+
+/// Where a failed step must not, or need not, say what becomes of the others.
+fn on_failure(document: &Document, index: usize, step: &StepSection, raw: &JobFile) -> Option<Mistake> {
+    step.on_failure?;
+    let why = if raw.backup.is_some() {
+        "a backup job ends with the first step that fails: a set that lacks a part is no backup"
+    } else if raw.mode == Some(Mode::Checklist) {
+        "the steps of a checklist do not wait for each other: all of them always run"
+    } else {
+        return None;
+    };
+    Some(document.at_path(&place!["step", index, "on_failure"], why).help("leave `on_failure` out"))
 }
 
 /// A lock across hosts needs its server.
@@ -169,6 +185,25 @@ fn problems<'a>(
         .problems(stack)
         .into_iter()
         .map(move |p| document.at_path(&place!["step", index, "do", kind, p.key], p.message))
+}
+
+/// A step that tells of the others stands at the end of a checklist: there all of them come to their end, whatever they find.
+fn looks_back(document: &Document, index: usize, step: &StepSection, raw: &JobFile) -> Option<Mistake> {
+    if !step.step.looks_back() {
+        return None;
+    }
+    let (why, help) = match () {
+        () if raw.mode != Some(Mode::Checklist) => (
+            "it tells of the steps before it, and in a sequence the first one that fails ends the run without it",
+            "set mode = \"checklist\"",
+        ),
+        () if index == 0 => ("it tells of the steps before it, and there is none", "put the checks before it"),
+        () if index + 1 < raw.step.len() => {
+            ("it tells of the steps before it, and others follow", "let it be the last")
+        }
+        () => return None,
+    };
+    Some(document.at_path(&place!["step", index, "do", step.step.name()], why).help(help))
 }
 
 /// Two jobs must not add to one series: who owns the sets would be a matter of luck.

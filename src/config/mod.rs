@@ -2,7 +2,7 @@
 //!
 //! [`load`] reads, checks and resolves everything offline; what it returns is what the engine runs. On the way:
 //! [`document`](self) gives every value its place in the text, `shape` is what the files may say, `host` and `jobs`
-//! turn that into what the engine knows, `later` names what a later version will bring.
+//! turn that into what the engine knows, `elsewhere` knows where a misplaced key belongs.
 
 mod clocks;
 pub mod compose;
@@ -10,11 +10,11 @@ pub mod coverage;
 pub mod daemon;
 mod diagnostic;
 mod document;
+mod elsewhere;
 mod host;
 pub mod job;
 mod jobs;
 mod keep;
-mod later;
 mod load;
 pub mod monitoring;
 pub mod notify;
@@ -27,5 +27,5 @@ pub mod targets;
 mod trust;
 
 pub use diagnostic::{ConfigError, Mistake};
-pub use job::{BackupPolicy, IfUnverifiable, Job, JobStep, Mode, Overlap};
+pub use job::{BackupPolicy, IfUnverifiable, Job, JobStep, Mode, OnFailure, Overlap};
 pub use load::{Config, load, load_if_any, load_to_tell};

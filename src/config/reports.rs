@@ -161,7 +161,7 @@ fn resource(
     let metric = raw.metric.as_ref().map(|metric| (metric, targets.metric.get(metric)));
     let (query, of_metric) = match (raw.query, metric) {
         (Some(query), None) => (query, Unit::Bytes),
-        (None, Some((_, Some(metric)))) => (metric.query.clone(), metric.unit),
+        (None, Some((_, Some(metric)))) => (metric.whole(), metric.unit),
         (None, Some((unknown, None))) => {
             let at = place!["capacity", "resource", name.as_str(), "metric"];
             mistakes.push(document.at_path(&at, format!("there is no `[metric.{unknown}]`")));

@@ -10,7 +10,7 @@ use super::{
     compose::ComposeSection,
     coverage::{AuditSection, CoverageSection},
     daemon::DaemonSection,
-    job::{IfUnverifiable, Mode, Overlap},
+    job::{IfUnverifiable, Mode, OnFailure, Overlap},
     monitoring::{MetricsSection, WebSection},
     notify::{EscalationSection, NotifySection},
     reports::CapacitySection,
@@ -278,8 +278,8 @@ pub struct JobFile {
     /// A `[postgres.NAME]` that all ops hosts reach directly: by a lock there, one of them runs a slot, and no two at once.
     /// Default: only this host is minded.
     pub across_hosts: Option<String>,
-    /// `sequence`: one step after the other, and the first that fails ends the run. `checklist`: all at once, for checks.
-    /// Default: `sequence`.
+    /// `sequence`: one step after the other, and the first that fails ends the run, but for its `on_failure`. `checklist`: all
+    /// at once, for checks. Default: `sequence`.
     pub mode: Option<Mode>,
     /// How bad a failure is, `P0` to `P3`: who hears of it. Default: `P2`.
     pub severity: Option<Severity>,
@@ -367,6 +367,9 @@ pub struct StepSection {
     pub timeout: Option<Span>,
     /// How often a failure that may pass is tried again. Default: 2.
     pub retries: Option<u32>,
+    /// What becomes of the steps after it when it fails: `stop` begins none of them, `continue` tries them all the same, for
+    /// steps that do not need it. The job ends as its worst step did. Not in a backup job. Default: `"stop"`.
+    pub on_failure: Option<OnFailure>,
     /// What it does: `do.<kind> = { … }`.
     #[serde(rename = "do")]
     pub step: Step,

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     backup::publish::Completeness,
-    config::{BackupPolicy, IfUnverifiable, Job, JobStep},
+    config::{BackupPolicy, IfUnverifiable, Job, JobStep, OnFailure},
     model::{
         failure::{Class, Diagnose},
         ids::StepId,
@@ -158,6 +158,9 @@ impl fmt::Display for Plan {
             if !planned.left_out {
                 for line in &planned.lines {
                     writeln!(f, "     - {line}")?;
+                }
+                if planned.step.on_failure == OnFailure::Continue {
+                    writeln!(f, "     - if it fails, the steps after it are tried all the same")?;
                 }
             }
         }

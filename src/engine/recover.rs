@@ -190,6 +190,18 @@ async fn helpers(stack: &Stack, act: bool, found: &mut Recovery) -> Result<(), D
     Ok(())
 }
 
+/// Runs that never ended and live no more: killed, or their host was.
+///
+/// # Errors
+/// When the ledger cannot be read or a lock not be looked at.
+pub fn died(ledger: &Ledger, state_dir: &Path) -> Result<Vec<String>, RecoverError> {
+    let mut died = Vec::new();
+    for job in ledger.unfinished_jobs()? {
+        died.extend(runs(ledger, state_dir, &job, false)?);
+    }
+    Ok(died)
+}
+
 /// Runs of a job that never ended, if none of them lives.
 pub(super) fn runs(ledger: &Ledger, state_dir: &Path, job: &JobName, act: bool) -> Result<Vec<String>, RecoverError> {
     let _dead = match Lock::try_acquire(&job_lock(state_dir, job), RECOVERY) {

@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    detail::Detail,
     outcome::Outcome,
     units::{ByteSize, Elapsed},
 };
@@ -187,12 +188,15 @@ pub struct Finding {
     pub source: Option<String>,
     /// What to do about it.
     pub hint: Option<String>,
+    /// The same in fields, where a table has a use for them. Not kept in the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Box<Detail>>,
 }
 
 impl Finding {
     /// An observation of that band.
     pub fn new(band: Band, subject: impl Into<String>, seen: impl Into<String>) -> Self {
-        Self { subject: subject.into(), value: None, band, seen: seen.into(), source: None, hint: None }
+        Self { subject: subject.into(), value: None, band, seen: seen.into(), source: None, hint: None, detail: None }
     }
 
     /// As it should be.
@@ -231,6 +235,12 @@ impl Finding {
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// With its fields.
+    #[must_use]
+    pub fn detail(self, detail: Detail) -> Self {
+        Self { detail: Some(Box::new(detail)), ..self }
     }
 }
 

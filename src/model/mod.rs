@@ -11,6 +11,7 @@ pub mod contents;
 pub mod copy;
 pub mod coverage;
 pub mod daemon;
+pub mod detail;
 pub mod drill;
 pub mod due;
 pub mod event;

@@ -14,6 +14,7 @@ use super::{
     notify::Notify,
     reports::ReportSettings,
     secret::SecretSource,
+    shell::{database, word},
     store::Stores,
     systemd::SystemdSettings,
     targets::Targets,
@@ -62,6 +63,34 @@ pub struct Stack {
     pub web: Option<WebSettings>,
     /// Who is told what goes wrong.
     pub notify: Notify,
+}
+
+impl Stack {
+    /// A stack that has nothing yet, with its directories below `root`.
+    pub fn empty(name: &str, root: &Path) -> Self {
+        Self {
+            name: name.to_owned(),
+            root: root.to_owned(),
+            timezone: chrono_tz::UTC,
+            jobs_dir: root.join("jobs"),
+            backup_dir: root.join("backups"),
+            state_dir: root.join("state"),
+            postgres: BTreeMap::new(),
+            docker: Docker::default(),
+            compose: None,
+            drill: DrillSettings::below(&root.join("state")),
+            stores: Stores::default(),
+            sign: SignSettings::default(),
+            audit: AuditSettings::default(),
+            systemd: SystemdSettings::default(),
+            targets: Targets::default(),
+            reports: ReportSettings::default(),
+            daemon: DaemonSettings::default(),
+            metrics: MetricsSettings::default(),
+            web: None,
+            notify: Notify::default(),
+        }
+    }
 }
 
 /// Who signs sets and records, and who is believed.
@@ -135,6 +164,19 @@ pub struct PostgresServer {
     pub lock_timeout: Duration,
 }
 
+impl PostgresServer {
+    /// What somebody types in a shell to have statements run there, each in a transaction of its own.
+    pub fn psql(&self, dbname: &str, statements: &[&str]) -> String {
+        let mut command = match &self.address {
+            PostgresAddress::Socket { dir, port } => format!("psql -h {} -p {port}", word(&dir.to_string_lossy())),
+            PostgresAddress::Host { host, port } => format!("psql -h {} -p {port}", word(host)),
+            PostgresAddress::Container { name, .. } => format!("docker exec {} psql", word(name)),
+        };
+        command += &format!(" -U {} -d {}", word(&self.user), database(dbname));
+        statements.iter().fold(command, |command, sql| format!("{command} -c {}", word(sql)))
+    }
+}
+
 /// How to reach a PostgreSQL server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PostgresAddress {
@@ -187,5 +229,35 @@ impl Default for AuditSettings {
     /// A quarter of a year, and nothing is left out.
     fn default() -> Self {
         Self { drill_within: Duration::from_secs(92 * 24 * 3600), excluded: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A server in a container.
+    pub(crate) fn example() -> PostgresServer {
+        PostgresServer {
+            name: "p".into(),
+            address: PostgresAddress::Container { name: "pg-1".into(), port: 5432 },
+            tools_in: None,
+            user: "app".into(),
+            dbname: "app".into(),
+            password: None,
+            sslmode: SslMode::Prefer,
+            sslrootcert: None,
+            bin_dir: None,
+            lock_timeout: Duration::from_secs(5),
+        }
+    }
+
+    #[test]
+    fn statements_are_typed_as_the_shell_needs_them() {
+        let mut server = example();
+        assert_eq!(server.psql("a b", &["SELECT 1"]), "docker exec pg-1 psql -U app -d 'a b' -c 'SELECT 1'");
+        server.address = PostgresAddress::Socket { dir: "/run/pg".into(), port: 5433 };
+        let typed = server.psql("app", &["DROP INDEX \"a'b\"", "SELECT 2"]);
+        assert_eq!(typed, r#"psql -h /run/pg -p 5433 -U app -d app -c 'DROP INDEX "a'\''b"' -c 'SELECT 2'"#);
     }
 }

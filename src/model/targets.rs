@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{bands::Bands, finding::Unit, secret::SecretSource};
+use super::{bands::Bands, finding::Unit, secret::SecretSource, shell::word};
 
 /// Everything that checks look at, by name.
 #[derive(Debug, Clone, Default)]
@@ -128,6 +128,23 @@ impl Node {
             Self::Container { name, .. } => name.clone(),
         }
     }
+
+    /// What somebody types in a shell to ask it.
+    pub fn cli(&self, command: &str) -> String {
+        match self {
+            Self::Host { host, port } => format!("redis-cli -h {} -p {port} {command}", word(host)),
+            Self::Container { name, port } => format!("docker exec {} redis-cli -p {port} {command}", word(name)),
+        }
+    }
+
+    /// The same for what is about the whole cluster, through this node.
+    pub fn cluster_cli(&self, command: &str, more: &str) -> String {
+        let (prefix, address) = match self {
+            Self::Host { .. } => (String::new(), word(&self.label())),
+            Self::Container { name, port } => (format!("docker exec {} ", word(name)), format!("127.0.0.1:{port}")),
+        };
+        format!("{prefix}redis-cli --cluster {command} {address} {more}").trim_end().to_owned()
+    }
 }
 
 /// What must answer over HTTP.
@@ -215,4 +232,16 @@ pub struct Metric {
     pub bands: Option<Bands>,
     /// What to do where it is not good.
     pub hint: Option<String>,
+}
+
+impl Metric {
+    /// The whole measure as one query; series of which the worst counts stay apart.
+    pub fn whole(&self) -> String {
+        match (&self.share_of, self.several) {
+            (Some(of), _) => format!("100 * sum({}) / sum({of})", self.query),
+            (None, Several::Worst) => self.query.clone(),
+            (None, Several::Sum) => format!("sum({})", self.query),
+            (None, Several::Mean) => format!("avg({})", self.query),
+        }
+    }
 }

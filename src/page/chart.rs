@@ -1,22 +1,24 @@
-//! Bar charts as SVG, in colours that the style gives new values to in dark mode and in print.
+//! Charts as SVG, in colours that the style gives new values to in dark mode and in print: what all have, and bars.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use maud::{Markup, PreEscaped, html};
 use plotters::{
-    prelude::{ChartBuilder, IntoDrawingArea, IntoFont, Rectangle, SVGBackend},
+    coord::{Shift, types::RangedCoordf64},
+    drawing::{DrawingArea, DrawingAreaErrorKind},
+    prelude::{Cartesian2d, ChartBuilder, ChartContext, IntoDrawingArea, IntoFont, Rectangle, SVGBackend},
     style::{Color, RGBColor, TextStyle},
 };
 
 use crate::model::units::{ByteSize, Elapsed};
 
 /// A chart's own size; it grows and shrinks with the page.
-const SIZE: (u32, u32) = (480, 210);
+const SIZE: (u32, u32) = (480, 220);
 /// More bars than this are not told apart; the newest are shown.
 pub(super) const MOST_BARS: usize = 60;
 /// The style's own colours: it knows them by these values.
 pub(super) const MUTED: RGBColor = RGBColor(0x5A, 0x66, 0x75);
-pub(super) const LINE: RGBColor = RGBColor(0xD8, 0xDE, 0xE6);
+const LINE: RGBColor = RGBColor(0xD8, 0xDE, 0xE6);
 pub(super) const ACCENT: RGBColor = RGBColor(0x2B, 0x6C, 0xB0);
 pub(super) const BAD: RGBColor = RGBColor(0xB3, 0x26, 0x1E);
 
@@ -79,34 +81,65 @@ pub(super) fn figure(caption: &str, words: &str, drawn: Result<String, String>) 
     }
 }
 
-/// The SVG. Its only texts are labels of ours, and plotters escapes them.
-fn draw(bars: &[Bar], unit: Unit, most: u64) -> Result<String, String> {
-    let (name, size) = unit.scale(most);
-    let top = (most as f64 / size * 1.08).max(1.0);
-    let count = bars.len() as f64;
-    // Few bars stay slim and stand on the left, where the next ones will join them.
-    let across = count.max(12.0);
-    let style = || TextStyle::from(("sans-serif", 13).into_font()).color(&MUTED);
+/// What is written at a place of an axis.
+type Say<'a> = &'a dyn Fn(&f64) -> String;
+
+/// How a chart's axes lie, and what is written beside them.
+pub(super) struct Axes<'a> {
+    /// Where the horizontal one ends; it begins at 0.
+    pub across: f64,
+    /// From where to where the vertical one goes.
+    pub up: Range<f64>,
+    /// About how many labels are below, and what they say; `None`: the chart has its own.
+    pub below: Option<(usize, Say<'a>)>,
+    /// What the labels at the left say.
+    pub left: Say<'a>,
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+/// Why something cannot be drawn.
+pub(super) type Undrawn = DrawingAreaErrorKind<std::io::Error>;
+
+/// The SVG of a chart, of which `fill` draws what the axes hold. Its only texts are labels, and plotters escapes them.
+pub(super) fn plot(
+    axes: &Axes<'_>,
+    fill: impl FnOnce(&Area<'_>, &mut Chart<'_, '_>) -> Result<(), Undrawn>,
+) -> Result<String, String> {
     let mut svg = String::new();
     let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
     let drawn = (|| {
-        let mut chart = ChartBuilder::on(&area)
-            .margin_top(10)
-            .margin_right(6)
-            .x_label_area_size(26)
-            .y_label_area_size(62)
-            .build_cartesian_2d(0.0..across, 0.0..top)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .disable_x_axis()
-            .y_labels(4)
-            .light_line_style(LINE.mix(0.0))
-            .bold_line_style(LINE)
-            .axis_style(LINE)
-            .y_label_style(style())
-            .y_label_formatter(&|value| format!("{} {name}", number(*value)))
-            .draw()?;
+        let mut builder = ChartBuilder::on(&area);
+        builder.margin_top(10).margin_right(22).x_label_area_size(26).y_label_area_size(66);
+        let mut chart = builder.build_cartesian_2d(0.0..axes.across, axes.up.clone())?;
+        let mut mesh = chart.configure_mesh();
+        mesh.disable_x_mesh().y_labels(4).y_label_formatter(axes.left).label_style(text());
+        mesh.light_line_style(LINE.mix(0.0)).bold_line_style(LINE).axis_style(LINE);
+        match axes.below {
+            Some((labels, say)) => mesh.x_labels(labels).x_label_formatter(say),
+            None => mesh.disable_x_axis(),
+        };
+        mesh.draw()?;
+        fill(&area, &mut chart)?;
+        area.present()
+    })();
+    drawn.map_err(|e: Undrawn| e.to_string())?;
+    drop(area);
+    Ok(svg)
+}
+
+/// What labels look like.
+fn text() -> TextStyle<'static> {
+    TextStyle::from(("sans-serif", 13).into_font()).color(&MUTED)
+}
+
+fn draw(bars: &[Bar], unit: Unit, most: u64) -> Result<String, String> {
+    let (name, size) = unit.scale(most);
+    let top = (most as f64 / size * 1.08).max(1.0);
+    // Few bars stay slim and stand on the left, where the next ones will join them.
+    let across = (bars.len() as f64).max(12.0);
+    let axes = Axes { across, up: 0.0..top, below: None, left: &|value| format!("{} {name}", number(*value)) };
+    plot(&axes, |area, chart| {
         for (i, bar) in bars.iter().enumerate() {
             let colour = if bar.bad { BAD } else { ACCENT };
             let at = i as f64;
@@ -117,13 +150,10 @@ fn draw(bars: &[Bar], unit: Unit, most: u64) -> Result<String, String> {
         let every = (across / 5.0).ceil();
         for (i, bar) in bars.iter().enumerate().filter(|(i, _)| (*i as f64) % every < 0.5) {
             let (x, y) = chart.backend_coord(&(i as f64 + 0.16, 0.0));
-            area.draw_text(&bar.label, &style(), (x, y + 8))?;
+            area.draw_text(&bar.label, &text(), (x, y + 8))?;
         }
-        area.present()
-    })();
-    drawn.map_err(|e: plotters::drawing::DrawingAreaErrorKind<_>| e.to_string())?;
-    drop(area);
-    Ok(svg)
+        Ok(())
+    })
 }
 
 /// A tick's value: no digits that say nothing.

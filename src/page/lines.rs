@@ -3,15 +3,13 @@
 use chrono::NaiveDate;
 use maud::{Markup, html};
 use plotters::{
-    prelude::{ChartBuilder, DashedLineSeries, IntoDrawingArea, IntoFont, LineSeries, Polygon, Rectangle, SVGBackend},
-    style::{Color, RGBColor, ShapeStyle, TextStyle},
+    prelude::{DashedLineSeries, LineSeries, Polygon, Rectangle},
+    style::{Color, RGBColor, ShapeStyle},
 };
 
-use super::chart::{ACCENT, BAD, LINE, MUTED, figure};
+use super::chart::{ACCENT, Axes, BAD, MUTED, figure, plot};
 use crate::model::finding::{Quantity, Unit};
 
-/// A chart's own size; it grows and shrinks with the page.
-const SIZE: (u32, u32) = (480, 230);
 /// The area between two lines.
 const SOFT: RGBColor = RGBColor(0xCF, 0xE0, 0xF3);
 
@@ -58,32 +56,13 @@ pub(super) fn lines(caption: &str, words: &str, lines: &Lines, unit: Unit) -> Ma
     figure(caption, words, draw(lines, &range, unit))
 }
 
-/// The SVG. Its only texts are dates and numbers, and plotters escapes them.
 fn draw(lines: &Lines, range: &Range, unit: Unit) -> Result<String, String> {
     let at = |date: NaiveDate| (date - range.first).num_days() as f64;
     let inside = |value: f64| value.clamp(range.low, range.high);
-    let style = || TextStyle::from(("sans-serif", 13).into_font()).color(&MUTED);
-    let mut svg = String::new();
-    let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-    let drawn = (|| {
-        let mut chart = ChartBuilder::on(&area)
-            .margin_top(10)
-            .margin_right(22)
-            .x_label_area_size(26)
-            .y_label_area_size(66)
-            .build_cartesian_2d(0.0..range.days, range.low..range.high)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .x_labels(5)
-            .y_labels(4)
-            .light_line_style(LINE.mix(0.0))
-            .bold_line_style(LINE)
-            .axis_style(LINE)
-            .label_style(style())
-            .x_label_formatter(&|day| day_label(range.first, *day))
-            .y_label_formatter(&|value| tick(*value, range.high - range.low, unit))
-            .draw()?;
+    let (say_day, say_value) =
+        (|day: &f64| day_label(range.first, *day), |value: &f64| tick(*value, range.high - range.low, unit));
+    let axes = Axes { across: range.days, up: range.low..range.high, below: Some((5, &say_day)), left: &say_value };
+    plot(&axes, |_, chart| {
         if lines.between.len() > 1 {
             let upper = lines.between.iter().map(|p| (at(p.0), inside(p.2)));
             let lower = lines.between.iter().rev().map(|p| (at(p.0), inside(p.1)));
@@ -97,11 +76,8 @@ fn draw(lines: &Lines, range: &Range, unit: Unit) -> Result<String, String> {
         chart.draw_series(LineSeries::new(known, ShapeStyle::from(&ACCENT).stroke_width(2)))?;
         let expected = lines.expected.iter().map(|p| (at(p.0), inside(p.1)));
         chart.draw_series(DashedLineSeries::new(expected, 5, 4, ShapeStyle::from(&ACCENT).stroke_width(2)))?;
-        area.present()
-    })();
-    drawn.map_err(|e: plotters::drawing::DrawingAreaErrorKind<_>| e.to_string())?;
-    drop(area);
-    Ok(svg)
+        Ok(())
+    })
 }
 
 /// A tick's value; sizes with as many digits as tell ticks of this span apart.
@@ -134,40 +110,18 @@ pub(super) fn hours(caption: &str, words: &str, values: &[Option<f64>], business
 }
 
 fn draw_hours(values: &[Option<f64>], business: (u32, u32), most: f64, unit: Unit) -> Result<String, String> {
-    let style = || TextStyle::from(("sans-serif", 13).into_font()).color(&MUTED);
-    let mut svg = String::new();
-    let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-    let drawn = (|| {
-        let mut chart = ChartBuilder::on(&area)
-            .margin_top(10)
-            .margin_right(22)
-            .x_label_area_size(26)
-            .y_label_area_size(66)
-            .build_cartesian_2d(0.0..24.0, 0.0..most * 1.08)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .x_labels(9)
-            .y_labels(4)
-            .light_line_style(LINE.mix(0.0))
-            .bold_line_style(LINE)
-            .axis_style(LINE)
-            .label_style(style())
-            .x_label_formatter(&|hour| format!("{hour:.0}"))
-            .y_label_formatter(&|value| tick(*value, most, unit))
-            .draw()?;
+    let (say_hour, say_value) = (|hour: &f64| format!("{hour:.0}"), |value: &f64| tick(*value, most, unit));
+    let axes = Axes { across: 24.0, up: 0.0..most * 1.08, below: Some((9, &say_hour)), left: &say_value };
+    plot(&axes, |_, chart| {
         for (hour, value) in (0_u32..).zip(values) {
             let Some(value) = value else { continue };
             let colour = if (business.0..business.1).contains(&hour) { ACCENT } else { MUTED };
             let left = f64::from(hour);
-            chart
-                .draw_series([Rectangle::new([(left + 0.14, 0.0), (left + 0.86, value.max(0.0))], colour.filled())])?;
+            let corners = [(left + 0.14, 0.0), (left + 0.86, value.max(0.0))];
+            chart.draw_series([Rectangle::new(corners, colour.filled())])?;
         }
-        area.present()
-    })();
-    drawn.map_err(|e: plotters::drawing::DrawingAreaErrorKind<_>| e.to_string())?;
-    drop(area);
-    Ok(svg)
+        Ok(())
+    })
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ const SHOWN: usize = 12;
 /// Labels that say nothing to people who know their host.
 const DULL: &[&str] = &["job", "fstype", "__name__"];
 
-/// Looks at every resource. Gives the outlooks, the nearest to its limit first within a resource, and what was left out.
+/// Looks at every resource. Gives the outlooks, the worst first, and what was left out.
 pub async fn look(stack: &Stack, settings: &CapacitySettings, now: DateTime<Utc>) -> (Vec<Outlook>, Vec<String>) {
     let mut left_out = settings.left_out.clone();
     let prometheus = match super::prometheus(stack, settings.prometheus.as_deref()) {
@@ -54,6 +54,8 @@ pub async fn look(stack: &Stack, settings: &CapacitySettings, now: DateTime<Utc>
             Err(error) => outlooks.push(unknown(resource, format!("Prometheus: {}", chain(&error)))),
         }
     }
+    // What is worst is read first; of what is equally bad, what the runbook names first.
+    outlooks.sort_by_key(|outlook| std::cmp::Reverse(outlook.finding.band));
     (outlooks, left_out)
 }
 

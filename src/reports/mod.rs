@@ -9,6 +9,7 @@ pub mod history;
 pub mod performance;
 pub mod publish;
 pub mod recommendations;
+pub mod shelf;
 pub mod window;
 
 pub use error::ReportError;

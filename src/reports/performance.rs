@@ -14,7 +14,7 @@ use crate::{
         failure::chain,
         finding::Unit,
         reports::{
-            performance::{Measure, MonthPart, Service, Subject},
+            performance::{self, Measure, MonthPart, Service, Subject},
             seasons::Seasons,
             statistics::{self, Sample},
         },
@@ -104,13 +104,17 @@ impl PerformanceRequest<'_> {
         let part = |period: &str, summary: &statistics::Summary| MonthPart {
             period: period.to_owned(),
             middle: summary.p50,
-            bad: subject.bad(summary),
+            bad: Some(subject.bad(summary)),
         };
         let mut parts = vec![part(&self.window.period, summary)];
         for window in self.earlier {
             let stretch = Stretch { from: window.from, to: window.to, step: TREND_STEP };
             // A server that keeps less than it is asked for has no earlier month; whether it answers was seen above.
             let Ok((samples, _)) = history::of_metric(prometheus, metric, &stretch).await else { break };
+            // What is left of a month that is being forgotten is no month.
+            if samples.len() < stretch.looks() / 2 {
+                break;
+            }
             let Some(summary) = statistics::summary(samples.iter().map(|s| s.value)) else { break };
             parts.push(part(&window.period, &summary));
         }
@@ -139,12 +143,14 @@ impl PerformanceRequest<'_> {
             Ok(series) => series,
             Err(error) => return (subject.unknown(format!("Prometheus: {}", chain(&error))), Vec::new()),
         };
+        let looks = stretch.looks().max(1) as f64;
         let mut services: Vec<(Service, Vec<Sample>)> = Vec::new();
         for of in series {
             let name = of.labels.get(self.service).cloned().unwrap_or_else(|| "(without a name)".into());
             let Some(summary) = statistics::summary(of.samples.iter().map(|s| s.value)) else { continue };
             let minutes_down = of.samples.iter().map(|s| (100.0 - s.value) / 100.0 * minutes as f64).sum();
-            services.push((Service { name, percent: summary.mean, minutes_down }, of.samples));
+            let coverage = (summary.samples as f64 / looks).min(1.0);
+            services.push((Service { name, percent: summary.mean, minutes_down, coverage }, of.samples));
         }
         services.sort_by(|a, b| a.0.percent.total_cmp(&b.0.percent));
         let Some((worst, samples)) = services.first() else {
@@ -152,23 +158,40 @@ impl PerformanceRequest<'_> {
         };
         let mut measure = subject.measured(samples, stretch.looks(), self.seasons(), self.zone);
         let band = bands.as_ref().map_or(measure.finding.band, |bands| bands.band(worst.percent));
+        let least = services.iter().map(|(service, _)| service).min_by(|a, b| a.coverage.total_cmp(&b.coverage));
+        let least = least.unwrap_or(worst);
+        // A service that was not measured may have been down: nobody would know.
+        measure.coverage = least.coverage;
         // Availability is a mean, not a quantile: an hour's outage counts as an hour.
-        let known = measure.coverage;
-        measure.finding.band = if known < 0.5 { crate::model::finding::Band::Unknown } else { band };
+        measure.finding.band = performance::covered(band, least.coverage);
         measure.finding.seen = format!(
-            "{:.3} % ({}; expected above {} %), {:.0} minutes down{}",
-            worst.percent,
-            worst.name,
-            self.available,
-            worst.minutes_down,
-            if known < 0.95 {
-                format!("; only {:.0} % of the time was measured", known * 100.0)
-            } else {
-                String::new()
-            }
+            "{:.3} % ({}; expected above {} %), {:.0} minutes down",
+            worst.percent, worst.name, self.available, worst.minutes_down
         );
+        if let Some(gap) = performance::gap(least.coverage) {
+            measure.finding.seen += &format!("; of {} {gap}", least.name);
+        }
         measure.finding = measure.finding.clone().value(worst.percent, Unit::Percent);
+        measure.trend = self.availability_before(&prometheus, worst.percent).await;
         (measure, services.into_iter().map(|(service, _)| service).collect())
+    }
+
+    /// The least available service of each month before, as far as that is known, and of this one.
+    async fn availability_before(&self, prometheus: &Prometheus, now: f64) -> Vec<MonthPart> {
+        let part = |window: &Window, middle| MonthPart { period: window.period.clone(), middle, bad: None };
+        let mut parts = vec![part(self.window, now)];
+        for window in self.earlier {
+            let (length, step) = ((window.to - window.from).num_seconds(), STEP.num_seconds());
+            let there = format!("(max by ({}) ({}))[{length}s:{step}s]", self.service, self.availability);
+            let least = length / step / 2;
+            let mean = format!("min(100 * avg_over_time({there})) and max(count_over_time({there})) >= {least}");
+            // A server that keeps less than it is asked for has no earlier month; whether it answers was seen before.
+            let Ok(answer) = prometheus.query(&mean, window.to).await else { break };
+            let Some(sample) = answer.result.first().filter(|sample| sample.value.is_finite()) else { break };
+            parts.push(part(window, sample.value));
+        }
+        parts.reverse();
+        parts
     }
 }
 

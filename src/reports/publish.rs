@@ -2,14 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::{
     adapters::files::{self, FileError},
-    model::{ids::SeriesName, reports::Report},
+    model::{finding::Band, ids::SeriesName, reports::Report},
     page,
 };
 
 /// Nobody makes so many reports of one period.
 const MOST: u32 = 1000;
+
+/// A report as data: whoever only wants to know how it ends reads its first line.
+#[derive(Serialize)]
+struct Document<'a> {
+    verdict: Band,
+    #[serde(flatten)]
+    report: &'a Report,
+}
 
 /// Where a report lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +38,7 @@ pub fn publish(dir: &Path, series: &SeriesName, report: &Report) -> Result<Publi
     let dir = dir.join(series.as_str());
     files::create_private_dir(&dir)?;
     let page = page::reports::render(report);
-    let data = serde_json::to_vec_pretty(report)
+    let data = serde_json::to_vec_pretty(&Document { verdict: report.verdict(), report })
         .map_err(|e| FileError::new("writing", &dir, std::io::Error::other(e.to_string())))?;
     let period = &report.head().period;
     for number in 1..=MOST {

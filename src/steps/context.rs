@@ -17,6 +17,30 @@ use crate::model::{
     stack::Stack,
 };
 
+/// A step of the same run that stands before the one that is told of it.
+#[derive(Debug, Clone)]
+pub struct Earlier {
+    /// Its id.
+    pub step: StepId,
+    /// Its kind's name in TOML.
+    pub kind: &'static str,
+    /// How it ended; `None`: it was left out of this run.
+    pub ended: Option<Ended>,
+}
+
+/// How a step ended, with or without an error.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// How.
+    pub outcome: Outcome,
+    /// What to do about an error.
+    pub hint: Option<String>,
+    /// What it did, in one line for people.
+    pub summary: String,
+    /// What it observed.
+    pub findings: Vec<Finding>,
+}
+
 /// What a step is given.
 #[derive(Debug, Clone)]
 pub struct StepContext {
@@ -34,6 +58,8 @@ pub struct StepContext {
     pub step: StepId,
     /// The period's label, e.g. `202608`.
     pub period: String,
+    /// The job's steps before this one.
+    pub earlier: Arc<[Earlier]>,
     /// Where artifacts are written; private to the run.
     pub staging: PathBuf,
     /// A secret of this host, made once: key of derived values that must be stable and not guessable.

@@ -27,6 +27,9 @@ pub trait StepKind {
     /// Whether it captures artifacts: such a step belongs into a job with a `[backup]` section, and only there.
     const CAPTURES: bool;
 
+    /// Whether it tells of the steps before it: such a step stands at the end of a checklist, which runs it last.
+    const LOOKS_BACK: bool = false;
+
     /// What is wrong with the parameters as far as the configuration alone tells: unknown servers, odd paths. No I/O.
     fn problems(&self, stack: &Stack) -> Vec<Problem>;
 
@@ -97,6 +100,11 @@ macro_rules! step_kinds {
                 match self { $(Self::$variant(_) => <$kind as StepKind>::CAPTURES,)+ }
             }
 
+            /// See [`StepKind::LOOKS_BACK`].
+            pub fn looks_back(&self) -> bool {
+                match self { $(Self::$variant(_) => <$kind as StepKind>::LOOKS_BACK,)+ }
+            }
+
             /// See [`StepKind::problems`].
             pub fn problems(&self, stack: &Stack) -> Vec<Problem> {
                 match self { $(Self::$variant(kind) => kind.problems(stack),)+ }
@@ -146,6 +154,7 @@ step_kinds! {
     "performance" Performance => reports::performance::Performance,
     "capacity" Capacity => reports::capacity::Capacity,
     "recommendations" Recommendations => reports::recommendations::Recommendations,
+    "security_report" SecurityReport => reports::security_report::SecurityReport,
     "image_scan" ImageScan => checks::image_scan::ImageScan,
     "cert_renew" CertRenew => checks::cert_renew::CertRenew,
     "vacuum" Vacuum => maintenance::vacuum::Vacuum,

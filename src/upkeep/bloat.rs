@@ -60,7 +60,7 @@ pub async fn look(request: &BloatRequest<'_>) -> Result<Done, UpkeepError> {
                 Finding::good(subject, format!("{} with its indexes", ByteSize(bytes))).value(bytes as f64, Unit::Bytes)
             }
             None => Finding::unknown(subject, "the table is locked exclusively; nobody can look at it")
-                .hint("see pg_locks, and run the step again"),
+                .hint("see who holds it in pg_locks, and run the step again"),
         });
     }
     let tables = upkeep::estimated_tables(&session, request.min_size).await?;
@@ -116,8 +116,12 @@ fn judged(request: &BloatRequest<'_>, found: &Estimated, bloat: Option<Bloat>, n
     let doubt = doubt(found, now);
     let Some(bloat) = bloat else {
         let why = doubt.unwrap_or_else(|| "its statistics do not tell".to_owned());
-        return Finding::unknown(subject, format!("{}, cannot be estimated: {why}", ByteSize(found.bytes)))
-            .hint(format!("ANALYZE {}, by a role that may read it", found.table.0.quoted()));
+        return Finding::unknown(subject, format!("{}, cannot be estimated: {why}", ByteSize(found.bytes))).hint(
+            format!(
+                "as a role that may read it: {}",
+                request.server.psql(request.database, &[&format!("ANALYZE {}", found.table.0.quoted())])
+            ),
+        );
     };
     let mut seen = format!("about {:.0} % of {}", bloat.percent, ByteSize(found.bytes));
     let band = match (&doubt, bloat.percent > request.warn) {

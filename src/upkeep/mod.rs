@@ -2,6 +2,7 @@
 //!
 //! Each one proves what it did, says what it could not do, and names whoever was in the way.
 
+pub mod base_images;
 pub mod bloat;
 pub mod docker;
 mod error;

@@ -10,6 +10,7 @@ use crate::{
     adapters::{
         compose::{Compose, ComposeError},
         docker::{Docker, DockerError, Image},
+        registry::RegistryError,
     },
     model::{
         event::StepEvents,
@@ -25,6 +26,8 @@ pub enum PullError {
     #[error(transparent)]
     Docker(#[from] DockerError),
     #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
     Note(#[from] NoteError),
     #[error("the compose files of {project} have no service `{service}`")]
     NoService { service: String, project: String },
@@ -36,6 +39,7 @@ impl Diagnose for PullError {
     fn class(&self) -> Class {
         match self {
             Self::Compose(e) => e.class(),
+            Self::Registry(e) => e.class(),
             Self::Docker(e) | Self::Note(NoteError::Docker(e)) => e.class(),
             Self::Note(NoteError::Ledger(e)) => e.class(),
             Self::NoService { .. } | Self::Nothing { .. } => Class::Failed,
@@ -45,6 +49,7 @@ impl Diagnose for PullError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Compose(e) => e.hint(),
+            Self::Registry(e) => e.hint(),
             Self::Docker(e) | Self::Note(NoteError::Docker(e)) => e.hint(),
             Self::Note(NoteError::Ledger(e)) => e.hint(),
             Self::NoService { .. } | Self::Nothing { .. } => None,
@@ -59,8 +64,6 @@ pub struct By<'a> {
     pub state_dir: &'a Path,
     /// The engine.
     pub docker: &'a Docker,
-    /// The compose program, with the project.
-    pub compose: &'a Compose,
     /// The step's voice.
     pub events: &'a StepEvents,
     /// Fires when the run is to end.
@@ -96,16 +99,16 @@ pub struct Pulled {
 ///
 /// # Errors
 /// When the files or the engine cannot be read, or the run is to end.
-pub async fn pull(by: &By<'_>, services: &[String]) -> Result<Vec<Pulled>, PullError> {
-    let wanted = wanted(by, services).await?;
+pub async fn pull(by: &By<'_>, compose: &Compose, services: &[String]) -> Result<Vec<Pulled>, PullError> {
+    let wanted = wanted(by, compose, services).await?;
     let mut pulled = Vec::new();
     let count = wanted.len();
     for (number, (image, services)) in wanted.into_iter().enumerate() {
         let place = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         by.events.progress(place(number), Some(place(count)), format!("pulling {image}"));
-        note(by, &image, &services).await?;
+        note(by, &compose.project().name, &image, &services).await?;
         let before = by.docker.image(&image).await?;
-        let got = match (by.compose.pull(&services[0], by.cancel).await, by.docker.image(&image).await?) {
+        let got = match (compose.pull(&services[0], by.cancel).await, by.docker.image(&image).await?) {
             (Err(ComposeError::Cancelled), _) => return Err(ComposeError::Cancelled.into()),
             (Err(error), _) if error.is_unreachable() => Got::NotAsked(chain(&error)),
             (Err(error), _) => Got::Refused(chain(&error)),
@@ -119,9 +122,13 @@ pub async fn pull(by: &By<'_>, services: &[String]) -> Result<Vec<Pulled>, PullE
 }
 
 /// The images by name, each with the services that are made from it.
-async fn wanted(by: &By<'_>, services: &[String]) -> Result<BTreeMap<String, Vec<String>>, PullError> {
-    let project = by.compose.project().name.clone();
-    let file = by.compose.file(by.cancel).await?;
+async fn wanted(
+    by: &By<'_>,
+    compose: &Compose,
+    services: &[String],
+) -> Result<BTreeMap<String, Vec<String>>, PullError> {
+    let project = compose.project().name.clone();
+    let file = compose.file(by.cancel).await?;
     if let Some(service) = services.iter().find(|name| !file.services.contains_key(*name)) {
         return Err(PullError::NoService { service: service.clone(), project });
     }
@@ -136,8 +143,7 @@ async fn wanted(by: &By<'_>, services: &[String]) -> Result<BTreeMap<String, Vec
 }
 
 /// What these services run from now is what an update may have to go back to.
-async fn note(by: &By<'_>, image: &str, services: &[String]) -> Result<(), PullError> {
-    let project = &by.compose.project().name;
+async fn note(by: &By<'_>, project: &str, image: &str, services: &[String]) -> Result<(), PullError> {
     for service in services {
         for replica in by.docker.replicas(project, Some(service)).await? {
             let named = Named { project, service, image };

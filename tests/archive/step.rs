@@ -1,6 +1,6 @@
 //! The step `files_archive` as a job runs it.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use maint::{
     adapters::clock,
@@ -10,7 +10,7 @@ use maint::{
         manifest::Source,
         outcome::Outcome,
         secret::Secret,
-        stack::{Docker, DrillSettings, Stack},
+        stack::{Docker, Stack},
     },
     steps::{Step, StepContext, StepError, StepReport},
 };
@@ -19,28 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{self, Stage, stage};
 
 fn context(root: &Path, staging: &Path) -> StepContext {
-    let stack = Stack {
-        name: "s".into(),
-        root: root.to_owned(),
-        timezone: chrono_tz::UTC,
-        jobs_dir: root.join("jobs"),
-        backup_dir: root.join("backups"),
-        state_dir: root.join("state"),
-        postgres: BTreeMap::new(),
-        docker: Docker { host: "unix:///nowhere".into() },
-        compose: None,
-        drill: DrillSettings::below(&root.join("state")),
-        notify: Default::default(),
-        audit: maint::model::stack::AuditSettings::default(),
-        systemd: maint::model::systemd::SystemdSettings::default(),
-        daemon: Default::default(),
-        metrics: Default::default(),
-        web: None,
-        stores: BTreeMap::new(),
-        sign: Default::default(),
-        targets: Default::default(),
-        reports: Default::default(),
-    };
+    let stack = Stack { docker: Docker { host: "unix:///nowhere".into() }, ..Stack::empty("s", root) };
     let step: StepId = "t".parse().unwrap();
     StepContext {
         stack: Arc::new(stack),
@@ -51,6 +30,7 @@ fn context(root: &Path, staging: &Path) -> StepContext {
         step,
         period: "1".into(),
         staging: staging.to_owned(),
+        earlier: [].into(),
         host_secret: Secret::new("x".into()),
         cancel: CancellationToken::new(),
         events: support::events(),

@@ -3,7 +3,7 @@
 use super::stage::looked;
 use crate::{
     prometheus::{Stack, alertmanager, fire, get, request},
-    server::silent,
+    server::{Server, silent},
 };
 
 const STEP: &str = "alerts = {}";
@@ -81,4 +81,67 @@ fn a_missing_watchdog_is_not_silence() {
     looked(&section, STEP).code(4).is("main", "unknown", "alerts do not arrive");
     fire(&keeper, r#"[{"labels":{"alertname":"Watchdog"}}]"#);
     looked(&section, STEP).code(0).is("main", "good", "no unresolved alerts");
+}
+
+#[test]
+fn what_another_alert_explains_is_not_counted() {
+    let keeper = alertmanager(None);
+    let section = format!("[alertmanager.main]\nurl = \"{}\"\n", keeper.url());
+    fire(
+        &keeper,
+        r#"[{"labels":{"alertname":"HostDown","instance":"a","severity":"critical"}},
+            {"labels":{"alertname":"ServiceDown","instance":"a","severity":"critical"}},
+            {"labels":{"alertname":"ServiceDown","instance":"b","severity":"critical"}}]"#,
+    );
+    crate::project::wait_for("the inhibition", || get(keeper.port, "/api/v2/alerts").contains("\"suppressed\""));
+    let found = looked(&section, STEP);
+    found.code(1).is("HostDown (a)", "critical", "fires for").is("ServiceDown (b)", "critical", "fires for");
+    assert_eq!(found.subjects().len(), 2, "{found:?}");
+}
+
+#[test]
+fn prometheus_alone_is_asked_and_what_is_pending_is_a_warning() {
+    let rules =
+        "groups: [ { name: a, rules: [ { alert: Soon, expr: y == 1, for: 1h, labels: { severity: page } } ] } ]\n";
+    let stack = Stack::with_rules("y 1\n", "", rules);
+    let section = format!("[prometheus.main]\nurl = \"{}\"\n", stack.prometheus.url());
+    crate::project::wait_for("the alert", || get(stack.prometheus.port, "/api/v1/alerts").contains("\"pending\""));
+    let soon = format!("Soon (127.0.0.1:{})", stack.exporter.port);
+    looked(&section, STEP).code(0).is(&soon, "warning", "pending");
+    *stack.metrics.lock().unwrap() = "y 0\n".into();
+    crate::project::wait_for("its end", || !get(stack.prometheus.port, "/api/v1/alerts").contains("\"pending\""));
+    looked(&section, STEP).code(0).is("Prometheus main", "good", "no alerts");
+}
+
+/// nginx in Grafana's place: it wants the token, and the filters that keep silenced and inhibited alerts away.
+const GRAFANA: &str = "daemon off; pid nginx.pid; events {}\n\
+    http { access_log off; server { listen 127.0.0.1:PORT;\n\
+    location = /api/alertmanager/grafana/api/v2/alerts { default_type application/json;\n\
+    if ($http_authorization != \"Bearer glsa_test\") { return 401 '{\"message\":\"Unauthorized\"}'; }\n\
+    if ($args != \"active=true&silenced=false&inhibited=false\") { return 400; }\n\
+    alias ALERTS; } } }\n";
+
+#[test]
+fn grafana_is_asked_as_alertmanager_is() {
+    let recorded = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/alerts/grafana.json");
+    let grafana = Server::start("nginx", |command, dir, port| {
+        let config = GRAFANA.replace("PORT", &port.to_string()).replace("ALERTS", "alerts.json");
+        std::fs::copy(recorded, dir.join("alerts.json")).unwrap();
+        std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::write(dir.join("nginx.conf"), config.replace("alias ", &format!("alias {}/", dir.display()))).unwrap();
+        command.arg("-p").arg(dir).arg("-c").arg(dir.join("nginx.conf")).args(["-e", "stderr"]);
+    });
+    let section = |token: &str| {
+        format!("[alertmanager.grafana]\nurl = \"{}\"\nkind = \"grafana\"\ntoken = \"{token}\"\n", grafana.url())
+    };
+    let found = looked(&section("glsa_test"), STEP);
+    found.code(1).is("HighLatency (hub)", "critical", "p99 above 2 s");
+    // A rule that Grafana cannot ask watches nothing.
+    found.is("DatasourceError (CPU usage)", "unknown", "cannot ask what this rule needs");
+    assert_eq!(found.subjects().len(), 2, "{found:?}");
+    assert!(found.field("HighLatency (hub)", "hint").contains("https://wiki.example/latency"));
+    assert!(found.field("HighLatency (hub)", "source").contains("/api/alertmanager/grafana/api/v2/alerts?"));
+    looked(&section("glsa_old"), STEP).code(4).is("grafana", "unknown", "it answered 401");
+    std::fs::write(grafana.dir.path().join("alerts.json"), "[]").unwrap();
+    looked(&section("glsa_test"), STEP).code(0).is("grafana", "good", "no unresolved alerts");
 }

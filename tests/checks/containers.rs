@@ -124,92 +124,106 @@ fn an_engine_that_is_away_is_unknown() {
     look(&project).code(4).is("containers of x", "unknown", "cannot be reached");
 }
 
-/// An engine that is not at hand: it answers as one with that API on a host with cgroups of version 2, and refuses
-/// clients that are older or newer than it knows.
-fn engine_of(dir: &std::path::Path, api: &'static str, oldest: (u32, u32), gaps: bool) -> String {
-    let path = dir.join("engine.sock");
-    let id = "a".repeat(64);
-    let labels = "{\"com.docker.compose.project\":\"web\",\"com.docker.compose.service\":\"hub\",\"com.docker.compose.oneoff\":\"False\"}";
-    let list = format!("[{{\"Id\":\"{id}\",\"Names\":[\"/web-hub-1\"],\"State\":\"running\",\"Labels\":{labels}}}]");
-    let inspect = format!(
-        "{{\"Id\":\"{id}\",\"Name\":\"/web-hub-1\",\"Image\":\"sha256:1\",\"RestartCount\":0,\
-         \"State\":{{\"Status\":\"running\",\"Running\":true,\"StartedAt\":\"2026-08-02T00:00:00Z\",\"Health\":{{\"Status\":\"healthy\"}}}},\
-         \"Config\":{{\"Image\":\"hub\",\"Labels\":{labels}}},\"HostConfig\":{{\"Memory\":1000000000}}}}"
-    );
-    // 200 ms of processor time in a second of two cores; 300 MB, 100 MB of them files that can be dropped.
-    let cpu = |used: u64, system: u64| {
-        format!("{{\"cpu_usage\":{{\"total_usage\":{used}}},\"system_cpu_usage\":{system},\"online_cpus\":2}}")
-    };
-    let stats = if gaps {
-        "{\"cpu_stats\":{\"cpu_usage\":{\"total_usage\":0}},\"precpu_stats\":{\"cpu_usage\":{\"total_usage\":0}},\"memory_stats\":{}}".to_owned()
-    } else {
-        format!(
-            "{{\"cpu_stats\":{},\"precpu_stats\":{},\"memory_stats\":{{\"usage\":300000000,\"limit\":1000000000,\
-             \"stats\":{{\"inactive_file\":100000000}}}}}}",
-            cpu(1_200_000_000, 12_000_000_000),
-            cpu(1_000_000_000, 10_000_000_000)
-        )
-    };
-    crate::server::on_socket(&path, move |path| {
-        let number = |text: &str| {
-            let (major, minor) = text.split_once('.')?;
-            Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
-        };
-        let known = number(api).unwrap();
-        let version = path.strip_prefix("/v").and_then(|rest| rest.split('/').next()).filter(|v| number(v).is_some());
-        let version = version.unwrap_or(api);
-        let asked = number(version).unwrap();
-        match path {
-            _ if path.ends_with("/version") => {
-                let minimum = format!("{}.{}", oldest.0, oldest.1);
-                (200, format!("{{\"Version\":\"x\",\"ApiVersion\":\"{api}\",\"MinAPIVersion\":\"{minimum}\"}}"))
-            }
-            _ if asked > known => (400, format!("{{\"message\":\"client version {version} is too new\"}}")),
-            _ if asked < oldest => (400, format!("{{\"message\":\"client version {version} is too old\"}}")),
-            _ if path.contains("/stats") => (200, stats.clone()),
-            _ if path.contains("/json") && path.contains(&"a".repeat(64)) => (200, inspect.clone()),
-            _ => (200, list.clone()),
-        }
-    });
-    format!("unix://{}", path.display())
+/// Answers in `tests/data/docker`, by directory or file; its ORIGIN.md says where each comes from.
+fn recorded(path: &str) -> String {
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/docker");
+    std::fs::read_to_string(data.join(path)).unwrap()
 }
+
+/// A project on an engine that answers as it was recorded.
+fn replayed(dir: &std::path::Path, of: &str, stats: &str, steps: &[&str]) -> Project {
+    let path = dir.join("engine.sock");
+    let [version, list, inspect] = ["version", "list", "inspect"].map(|what| recorded(&format!("{of}/{what}.json")));
+    // Each sample is a line.
+    let stats: serde_json::Value = serde_json::from_str(&recorded(&format!("{of}/{stats}.json"))).unwrap();
+    let stats = format!("{stats}\n");
+    crate::server::on_socket(&path, move |path| {
+        let answer = match path.split('?').next().unwrap() {
+            path if path.ends_with("/version") => &version,
+            path if path.ends_with("/containers/json") => &list,
+            path if path.ends_with("/stats") => &stats,
+            _ => &inspect,
+        };
+        (200, answer.clone())
+    });
+    on(&format!("unix://{}", path.display()), steps)
+}
+
+fn on(host: &str, steps: &[&str]) -> Project {
+    let project =
+        Project::new(&format!("[docker]\nhost = \"{host}\"\n[compose]\nproject = \"web\"\nfiles = [\"c.yml\"]\n"));
+    job(&project, steps);
+    project
+}
+
+const LOOK: [&str; 2] = [
+    "containers = { at_least = 1 }",
+    "resources = { cpu = { good = \"<50%\", critical = \">85%\" }, memory = { good = \"<300MB\", critical = \">500MB\" } }",
+];
 
 #[test]
 fn an_older_and_a_newer_engine_are_understood() {
-    for (api, oldest) in [("1.40", (1, 12)), ("1.51", (1, 44))] {
+    // As docker stats shows them: of the processor time of the second before; of the memory what cannot be dropped at once.
+    for (of, cpu, memory) in [
+        ("20.10.24", "%", "of its limit 104.9 MB"),
+        ("26.1.5", "%", "of its limit 104.9 MB"),
+        ("1.53-documented", "20 %", "200.0 MB"),
+    ] {
         let dir = tempfile::tempdir().unwrap();
-        let host = engine_of(dir.path(), api, oldest, false);
-        let project = Project::new(&format!("[docker]\nhost = \"{host}\"\n"));
-        let bands = "{ good = \"<50%\", critical = \">85%\" }";
-        job(
-            &project,
-            &[
-                "containers = { at_least = 1, project = \"web\" }",
-                &format!(
-                    "resources = {{ project = \"web\", cpu = {bands}, memory = {{ good = \"<300MB\", critical = \">500MB\" }} }}"
-                ),
-            ],
-        );
-        let found = look(&project);
-        // As docker stats shows them: (1.2 - 1.0) / (12 - 10) of two cores, and 300 MB less what can be dropped.
-        found.code(0).is("web-hub-1, cpu", "good", "20 %").is(
-            "web-hub-1, memory",
-            "good",
-            "200.0 MB, 20 % of its limit",
-        );
-        found.is("web-hub-1", "good", "running and healthy");
+        let found = look(&replayed(dir.path(), of, "stats", &LOOK));
+        found.code(0).is("web-hub-1", "good", "running and healthy").is("web-hub-1, cpu", "good", cpu);
+        found.is("web-hub-1, memory", "good", memory);
     }
 }
 
 #[test]
-fn stats_with_gaps_are_unknown() {
+fn a_newer_engine_itself_is_understood() {
+    let engine = Engine::start_newer();
+    let name = service(&engine, "web", "hub", &["--memory", "100m"], &["sleep", "600"]);
+    let found = look(&on(&engine.host(), &LOOK));
+    found.is(&name, "good", "running, without a health check");
+    // Whether it has numbers depends on the host.
+    match found.of("web-hub, memory") {
+        ("unknown", _) => found.code(4).is("web-hub, cpu", "unknown", "no numbers"),
+        _ => found.code(0).is("web-hub, memory", "good", "of its limit 104.9 MB"),
+    };
+}
+
+#[test]
+fn stats_without_cgroup_data_are_unknown() {
     let dir = tempfile::tempdir().unwrap();
-    let host = engine_of(dir.path(), "1.41", (1, 12), true);
-    let project = Project::new(&format!("[docker]\nhost = \"{host}\"\n"));
-    job(&project, &["resources = { project = \"web\" }"]);
-    look(&project).code(4).is("web-hub-1, cpu", "unknown", "no numbers").is(
-        "web-hub-1, memory",
-        "unknown",
-        "no numbers",
-    );
+    let found = look(&replayed(dir.path(), "20.10.24", "stats-without-cgroups", &LOOK));
+    found.code(4).is("web-hub-1", "good", "running and healthy");
+    found.is("web-hub-1, cpu", "unknown", "no numbers").is("web-hub-1, memory", "unknown", "no numbers");
+}
+
+#[test]
+fn an_engine_that_refuses_the_version_is_unknown_with_the_way_out() {
+    for (file, said, remedy) in [
+        (
+            "20.10.24/too-new.json",
+            "client version 1.53 is too new. Maximum supported API version is 1.41",
+            "update the engine",
+        ),
+        ("26.1.5/too-old.json", "client version 1.12 is too old. Minimum supported API", "install a newer maint"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, answer) = (dir.path().join("engine.sock"), recorded(file));
+        crate::server::on_socket(&path, move |_| (400, answer.clone()));
+        let found = look(&on(&format!("unix://{}", path.display()), &LOOK[..1]));
+        found.code(4).is("containers of web", "unknown", "refuses the version of its API").is(
+            "containers of web",
+            "unknown",
+            said,
+        );
+        assert!(found.field("containers of web", "hint").contains(remedy), "{found:?}");
+    }
+    // One that would not even be asked in a version that it knows.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("engine.sock");
+    let later = recorded("1.53-documented/version.json").replace("1.53", "1.70").replace("1.44", "1.60");
+    crate::server::on_socket(&path, move |_| (200, later.clone()));
+    let found = look(&on(&format!("unix://{}", path.display()), &LOOK[..1]));
+    found.code(4).is("containers of web", "unknown", "is too old, it takes 1.60 and later");
+    assert!(found.field("containers of web", "hint").contains("DOCKER_MIN_API_VERSION="), "{found:?}");
 }

@@ -52,11 +52,13 @@ fn the_whole_morning_check_takes_three_seconds_and_reads_like_a_checklist() {
     let job = shipped.split("[[step]]\nid = \"certificates\"").next().unwrap().to_owned();
     let project = Project::new(&sections(""));
     project.write("jobs/look.toml", &job);
-    let found = look(&project);
+    // The machine has other things to do as well: the best of three says what the check itself takes.
+    let runs = [(); 3].map(|()| look(&project));
+    let found = runs.into_iter().min_by_key(|found| found.took).unwrap();
     println!("the morning check took {:?}, {} findings", found.took, found.subjects().len());
     found.is("running", "good", "8 running").is("health", "good", "ms").is("task-assignment", "good", "0.04 ms");
     found.is("main", "good", "").is("connections", "good", "of 27");
-    assert!(found.took.as_secs() < 6, "{:?}", found.took);
+    assert!(found.took.as_secs_f64() < 3.0, "{:?}", found.took);
 
     let shown = project.maint(&["run", "look"]).stdout;
     println!("{shown}");

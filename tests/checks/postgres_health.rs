@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use super::stage::{job, look};
 use crate::{postgres::Cluster, project::Project};
 
-fn project(cluster: &Cluster, user: &str, parameters: &str) -> Project {
+pub fn project(cluster: &Cluster, user: &str, parameters: &str) -> Project {
     let project = Project::new(&format!(
         "[postgres.production]\nsocket = \"{}\"\nuser = \"{user}\"\ndbname = \"postgres\"\n",
         cluster.socket_dir().display()
@@ -30,7 +30,7 @@ fn a_server_that_fares_well_and_one_that_does_not() {
     assert!(well.all_good(), "{well:?}");
 
     let strict = ", query = { good = \"<0.5s\", critical = \">60s\" }, idle_in_transaction = { good = \"<0.5s\", critical = \">60s\" }, \
-                  connections = { good = \"<1%\", critical = \">2%\" }, standbys = 1";
+                  connections = { good = \"<1%\", critical = \">2%\" }, wraparound = { good = \"<0.0000001%\", critical = \">50%\" }, standbys = 1";
     // Before anything is open: it waits for every transaction.
     cluster.psql("postgres", "SELECT pg_create_logical_replication_slot('s', 'test_decoding')");
     let mut busy = session(&cluster, "SELECT pg_sleep(30)");
@@ -48,6 +48,7 @@ fn a_server_that_fares_well_and_one_that_does_not() {
         child.wait().unwrap();
     }
     ill.code(1).is("connections", "critical", "of 27").is("standbys", "critical", "0 connected, 1 must be");
+    ill.is("transaction ids", "warning", "(good below").is("multixacts", "good", "%");
     ill.is("slot s", "warning", "nobody uses it").is("prepared transactions", "warning", "1, the oldest for");
     let with = |start: &str| {
         let found = ill.subjects().into_iter().find(|s| s.starts_with(start)).map(|s| ill.of(s));

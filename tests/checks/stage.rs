@@ -44,6 +44,11 @@ impl Found {
         found.map(|f| f[key].to_string()).unwrap_or_default()
     }
 
+    /// The number of a finding.
+    pub fn number(&self, subject: &str) -> Option<f64> {
+        self.findings.iter().find(|f| f["subject"] == subject)?["value"]["value"].as_f64()
+    }
+
     /// The words of every finding of that subject.
     pub fn all(&self, subject: &str) -> Vec<&str> {
         let of_it = self.findings.iter().filter(|f| f["subject"] == subject);

@@ -4,8 +4,6 @@ use std::{
     f64::consts::TAU,
     fmt::Write,
     fs,
-    path::Path,
-    process::Command,
     sync::{Arc, Mutex, Weak},
 };
 
@@ -13,6 +11,7 @@ use serde_json::Value;
 
 use crate::{
     project::{Ended, Project, names},
+    prometheus::with_history,
     server::Server,
 };
 
@@ -28,40 +27,22 @@ pub(crate) struct Series<'a>(pub &'a str, pub &'a str, pub &'a dyn Fn(i64) -> f6
 pub(crate) fn prometheus(days: i64, series: &[Series<'_>]) -> Server {
     let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp();
     let first = now - now % STEP - (days * OF_DAY - 1) * STEP;
-    Server::start("prometheus", |command, dir, port| {
-        let mut text = String::new();
-        let mut last = "";
-        for Series(name, labels, value) in series {
-            if *name != last {
-                writeln!(text, "# TYPE {name} gauge").unwrap();
-                last = name;
-            }
-            for n in 0..days * OF_DAY {
-                writeln!(text, "{name}{{{labels}}} {:.6} {}", value(n), first + n * STEP).unwrap();
-            }
+    let mut text = String::new();
+    let mut last = "";
+    for Series(name, labels, value) in series {
+        if *name != last {
+            writeln!(text, "# TYPE {name} gauge").unwrap();
+            last = name;
         }
-        if !series.is_empty() {
-            backfill(dir, &(text + "# EOF\n"));
+        // What was not measured has no sample.
+        for (n, value) in (0..days * OF_DAY).map(|n| (n, value(n))).filter(|(_, value)| !value.is_nan()) {
+            writeln!(text, "{name}{{{labels}}} {value:.6} {}", first + n * STEP).unwrap();
         }
-        fs::write(dir.join("prometheus.yml"), "scrape_configs: []\n").unwrap();
-        command.args([
-            "--config.file=prometheus.yml",
-            "--storage.tsdb.path=data",
-            "--storage.tsdb.retention.time=400d",
-        ]);
-        command.arg(format!("--web.listen-address=127.0.0.1:{port}")).arg("--log.level=warn");
-    })
-}
-
-fn backfill(dir: &Path, text: &str) {
-    fs::write(dir.join("history"), text).unwrap();
-    let made = Command::new("promtool")
-        .args(["tsdb", "create-blocks-from", "openmetrics", "--quiet", "--max-block-duration=1000h", "history", "data"])
-        .current_dir(dir)
-        .output()
-        .expect("promtool: apt-get install prometheus");
-    assert!(made.status.success(), "{made:?}");
-    fs::remove_file(dir.join("history")).unwrap();
+    }
+    if !series.is_empty() {
+        text += "# EOF\n";
+    }
+    with_history(&text)
 }
 
 /// As busy as people are: more in business hours of UTC, less at weekends. Days begin 30 days before now, at any hour.
@@ -115,6 +96,14 @@ fn small() -> Server {
             Series("node_filesystem_files_free", ext4, &|n| 5e6 + ((n * 7919) % 13) as f64),
             Series("node_memory_MemTotal_bytes", "instance=\"h\"", &|_| 8.0 * GB),
             Series("node_memory_MemAvailable_bytes", "instance=\"h\"", &|n| 5.0 * GB - busy(n) * 1e6),
+            Series("pg_database_size_bytes", "instance=\"h\",datname=\"shop\"", &grows(20.0 * GB, 0.5 * GB)),
+            Series("pg_database_size_bytes", "instance=\"h\",datname=\"template1\"", &|_| 8e6),
+            Series("pg_settings_max_connections", "instance=\"h\"", &|_| 100.0),
+            Series("pg_stat_database_numbackends", "instance=\"h\",datname=\"postgres\"", &|_| 2.0),
+            Series("pg_stat_database_numbackends", "instance=\"h\",datname=\"shop\"", &|n| (busy(n) / 2.0).round()),
+            Series("pg_wal_size_bytes", "instance=\"h\"", &|n| 1.0 * GB + (n % 288) as f64 * 1e6),
+            Series("docker_volume_size_bytes", "volume=\"prod_data\"", &grows(10.0 * GB, 0.1 * GB)),
+            Series("docker_volume_size_bytes", "volume=\"prod_logs\"", &grows(440.0 * GB, 2.0 * GB)),
             Series("young", "", &|n| if n < last - 5 * OF_DAY { f64::NAN } else { 5.0 }),
             Series("container_memory_working_set_bytes", "name=\"prod-api-1\"", &|n| {
                 if n == 4000 { 300.0 * mib } else { 100.0 * mib }

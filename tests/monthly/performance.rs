@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::history::{job, project, prometheus, report, shared};
+use super::history::{OF_DAY, Series, job, project, prometheus, report, shared};
 use crate::project::names;
 
 const METRICS: &str = "\
@@ -67,6 +67,7 @@ fn every_metric_of_the_month_is_told() {
         "Worst hours",
         "Availability, service by service",
         "Beside quiet hours",
+        "Business hours",
     ] {
         assert!(page.contains(part), "{part} is not in the page");
     }
@@ -117,6 +118,52 @@ fn what_is_not_known_is_never_a_pretty_page() {
     let (down, page) = report(&project_of("http://127.0.0.1:1"), "performance", 4);
     assert!(measure(&down, "odd")["finding"]["seen"].as_str().unwrap().contains("no answer"), "{down:#}");
     assert!(page.contains("2 things could not be judged") && !page.contains("<svg"), "{page}");
+}
+
+#[test]
+fn a_month_is_told_beside_the_ones_before_it() {
+    let now: chrono::DateTime<chrono::Utc> = std::time::SystemTime::now().into();
+    let first = |earlier| {
+        let date = now.with_timezone(&chrono_tz::Europe::Berlin).date_naive() - chrono::Months::new(earlier);
+        chrono::Datelike::with_day(&date, 1).unwrap()
+    };
+    // Two whole months before this one, and a week of the one before those: no month to compare with.
+    let days = (now.date_naive() - first(2)).num_days() + 8;
+    let age_in_days = |n: i64| days as f64 - n as f64 / OF_DAY as f64;
+    let middle = (now.date_naive() - first(1)).num_days() as f64 - 18.0;
+    let server = prometheus(
+        days,
+        &[
+            Series("grows", "", &|n| n as f64),
+            Series("up", "job=\"api\",instance=\"a\"", &|n| if n % 50 == 0 { 0.0 } else { 1.0 }),
+            // Nobody knows how it was before.
+            Series("up", "job=\"late\",instance=\"a\"", &|n| if age_in_days(n) > middle { f64::NAN } else { 1.0 }),
+        ],
+    );
+    let project =
+        project(&server.url(), "[metric.grows]\nprometheus = \"main\"\nquery = \"grows\"\nunit = \"count\"\n");
+    job(&project, "performance", "performance = { available = 90 }");
+    let (report, page) = report(&project, "performance", 4);
+    let months = |name: &str| {
+        let trend = measure(&report, name)["trend"].as_array().unwrap();
+        trend
+            .iter()
+            .map(|m| (m["period"].as_str().unwrap().to_owned(), m["middle"].as_f64().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let label = |earlier| first(earlier).format("%Y%m").to_string();
+    let grows = months("grows");
+    assert_eq!(grows.iter().map(|m| m.0.clone()).collect::<Vec<_>>(), [label(2), label(1)]);
+    assert!(grows[0].1 < grows[1].1 && page.contains("Month by month"), "{grows:?}");
+    let available = months("availability");
+    assert!(available.len() == 2 && available.iter().all(|m| (97.5..98.5).contains(&m.1)), "{available:?}");
+    // The least available service is known; of another one it is not known whether it was there.
+    let availability = measure(&report, "availability");
+    assert_eq!(availability["finding"]["band"], "unknown", "{availability:#}");
+    let seen = availability["finding"]["seen"].as_str().unwrap();
+    assert!(seen.contains("% (api; ") && seen.contains("of late only"), "{seen}");
+    assert_eq!(report["services"][1]["name"], "late");
+    assert_eq!(report["verdict"], "unknown");
 }
 
 #[test]

@@ -1,11 +1,8 @@
 //! Services that cannot be twice, and those that are refused.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::fs;
 
-use crate::{
-    project::Ended,
-    stage::{APP, Stage, front, service},
-};
+use crate::stage::{APP, Stage, front, service};
 
 #[test]
 fn a_fixed_name_is_updated_in_its_place_and_comes_back_from_a_broken_image() {
@@ -31,31 +28,6 @@ fn a_fixed_name_is_updated_in_its_place_and_comes_back_from_a_broken_image() {
     let log =
         fs::read_dir(logs).unwrap().map(|run| fs::read_to_string(run.unwrap().path().join("update.log")).unwrap());
     assert!(log.collect::<String>().contains("is unhealthy"), "the run's log says why");
-}
-
-/// The plugin's command line goes to version 1 by a stand-in that notes it: both take these options. Not seen live.
-#[test]
-fn the_plugin_is_asked_where_there_is_one() {
-    let stage = Stage::up("plugin", &[service(APP, "plugin:latest", "    ports: ['127.0.0.1:8099:80']\n")]);
-    stage.image("plugin:latest", Some("one"));
-    stage.compose_up();
-    let second = stage.image("plugin:latest", Some("two"));
-    stage.job("update", &format!("rolling_restart = {{ services = [\"{APP}\"], settle = \"300ms\" }}"));
-    let said = stage.project.at("said");
-    let script = format!(
-        "#!/bin/sh\n[ \"$1\" = compose ] || exit 1\nshift\necho \"$*\" >> {}\n\
-         [ \"$1\" = version ] && {{ echo v2.24.5; exit 0; }}\nexec docker-compose \"$@\"\n",
-        said.display()
-    );
-    let program = stage.project.write("bin/docker", &script);
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", stage.project.at("bin").display(), std::env::var("PATH").unwrap());
-    let ended: Ended = stage.project.command(&["run", "update"]).env("PATH", path).output().unwrap().into();
-    let ended = ended.code(0).said();
-    assert!(ended.contains("by docker compose 2.24.5") && ended.contains("it has the host's port 8099"), "{ended}");
-    assert_eq!(stage.serves_from(APP), [second]);
-    let said = fs::read_to_string(said).unwrap();
-    assert!(said.contains(&format!("up --detach --no-deps --no-build {APP}")), "{said}");
 }
 
 #[test]

@@ -28,6 +28,16 @@ pub struct Stage {
     pub engine: Arc<Engine>,
     pub project: Project,
     pub name: &'static str,
+    version: Version,
+}
+
+/// Which compose program there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// `docker-compose` of version 1.
+    One,
+    /// `docker compose` of version 2.
+    Two,
 }
 
 /// A web server as a service, healthy when it has a page.
@@ -49,13 +59,23 @@ pub fn front(conf: &str) -> String {
 impl Stage {
     /// Starts the project `name` with these services of a compose file; `more` is for `maint.toml`.
     pub fn up(name: &'static str, services: &[String]) -> Self {
+        Self::up_by(Version::One, name, services)
+    }
+
+    /// The same, by this compose program.
+    pub fn up_by(version: Version, name: &'static str, services: &[String]) -> Self {
         let engine = Engine::shared_with_networks();
         import_nginx(&engine);
         let more = format!(
             "[docker]\nhost = \"{}\"\n[compose]\nproject = \"{name}\"\nfiles = [\"compose.yml\"]\n",
             engine.host()
         );
-        let stage = Self { engine, project: Project::new(&more), name };
+        let mut stage = Self { engine, project: Project::new(&more), name, version };
+        if version == Version::Two {
+            let home = stage.project.at("home");
+            crate::docker::give_plugins(&home);
+            stage.project.set_home(home);
+        }
         stage.files(services);
         fs::create_dir(stage.project.at("sock")).unwrap();
         stage.project.write("nginx.conf", &nginx_conf("server universal-orchestrator:80;"));
@@ -68,9 +88,15 @@ impl Stage {
         self.project.write("compose.yml", &text);
     }
 
-    /// Runs docker-compose itself.
+    /// Runs the compose program itself.
     pub fn compose(&self, args: &[&str]) {
-        let mut command = Command::new("docker-compose");
+        let mut command = match self.version {
+            Version::One => Command::new("docker-compose"),
+            Version::Two => Command::new("docker"),
+        };
+        if self.version == Version::Two {
+            command.env("HOME", self.project.at("home")).arg("compose");
+        }
         command.env("DOCKER_HOST", self.engine.host()).args(["-p", self.name, "-f"]);
         let ended: Ended = command.arg(self.project.at("compose.yml")).args(args).output().unwrap().into();
         ended.code(0);

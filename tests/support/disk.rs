@@ -15,9 +15,13 @@ pub struct Disk(tempfile::TempDir);
 
 impl Disk {
     pub fn new(mib: u64) -> Self {
+        Self::with(&format!("size={mib}m"))
+    }
+
+    /// One with tmpfs' own options.
+    pub fn with(options: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let size = format!("size={mib}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).status();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(dir.path()).status();
         assert!(mounted.unwrap().success(), "mount needs root");
         Self(dir)
     }

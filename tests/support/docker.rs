@@ -29,6 +29,26 @@ pub struct Engine {
     stop: Option<mpsc::Sender<()>>,
     keeper: Option<JoinHandle<()>>,
     network: Network,
+    is_newer: bool,
+}
+
+/// Programs of the next Debian, by their path in it: an engine with a newer API, compose 2, buildx.
+pub fn newer(path: &str) -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/maint-tests");
+    let cache = std::env::var_os("MAINT_TEST_CACHE").map_or_else(home, PathBuf::from);
+    let path = cache.join("trixie/docker").join(path);
+    assert!(path.exists(), "{} is not there: scripts/install-deps test", path.display());
+    path
+}
+
+/// Makes a directory the home of somebody whose docker command has its plugins compose and buildx.
+pub fn give_plugins(home: &Path) {
+    let plugins = home.join(".docker/cli-plugins");
+    std::fs::create_dir_all(&plugins).unwrap();
+    for name in ["docker-compose", "docker-buildx"] {
+        let program = newer(&format!("usr/libexec/docker/cli-plugins/{name}"));
+        std::os::unix::fs::symlink(program, plugins.join(name)).unwrap();
+    }
 }
 
 /// Whether containers can have networks.
@@ -60,23 +80,28 @@ impl Engine {
         if let Some(engine) = shared.upgrade() {
             return engine;
         }
-        let engine = Arc::new(Self::start_with(Network::Own));
+        let engine = Arc::new(Self::start_with(Network::Own, false));
         *shared = Arc::downgrade(&engine);
         engine
     }
 
     /// An engine of one's own: for tests that stop it.
     pub fn start() -> Self {
-        Self::start_with(Network::Without)
+        Self::start_with(Network::Without, false)
     }
 
-    fn start_with(network: Network) -> Self {
+    /// One of one's own with a newer API.
+    pub fn start_newer() -> Self {
+        Self::start_with(Network::Without, true)
+    }
+
+    fn start_with(network: Network, is_newer: bool) -> Self {
         assert!(
             rustix::process::geteuid().is_root(),
             "the Docker tests start a private dockerd, which needs root: run scripts/test as root"
         );
         let dir = tempfile::Builder::new().prefix("maint-docker-").tempdir().expect("a temporary directory");
-        let mut engine = Self { dir, stop: None, keeper: None, network };
+        let mut engine = Self { dir, stop: None, keeper: None, network, is_newer };
         engine.resume();
         engine.import_busybox();
         engine
@@ -86,11 +111,11 @@ impl Engine {
     pub fn resume(&mut self) {
         let (stop, stopped) = mpsc::channel();
         let (up, is_up) = mpsc::channel();
-        let (dir, network) = (self.dir.path().to_owned(), self.network);
+        let (dir, network, is_newer) = (self.dir.path().to_owned(), self.network, self.is_newer);
         // The kernel ends dockerd when this thread ends (PR_SET_PDEATHSIG is about threads): also when the tests are
         // killed. So the thread waits as long as the engine is wanted.
         self.keeper = Some(std::thread::spawn(move || {
-            let mut child = spawn(&dir, network);
+            let mut child = spawn(&dir, network, is_newer);
             up.send(()).expect("the engine waits");
             let _ = stopped.recv();
             end(&mut child);
@@ -197,14 +222,21 @@ impl Engine {
     }
 }
 
-fn spawn(dir: &Path, network: Network) -> Child {
+fn spawn(dir: &Path, network: Network, is_newer: bool) -> Child {
     let log = std::fs::File::create(dir.join("log")).unwrap();
     let at = |name: &str| dir.join(name).display().to_string();
     let own_network: &[&str] = match network {
         Network::Without => &[],
         Network::Own => &["unshare", "--net", "sh", "-c", "busybox ip link set lo up && exec \"$@\"", "sh"],
     };
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    if is_newer {
+        // dockerd finds its containerd there too.
+        let own = [newer("usr/sbin"), newer("usr/bin")];
+        path = std::env::join_paths(own.into_iter().chain(std::env::split_paths(&path))).unwrap();
+    }
     Command::new("setpriv")
+        .env("PATH", path)
         .args(["--pdeathsig", "TERM"])
         .args(own_network)
         .arg("dockerd")

@@ -49,6 +49,7 @@ impl Stage {
             step: step.clone(),
             period: "202608".into(),
             staging,
+            earlier: [].into(),
             host_secret: Secret::new("a secret of this host".into()),
             cancel: CancellationToken::new(),
             events: StepEvents::new(EventSink::none(), step),

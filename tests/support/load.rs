@@ -61,6 +61,7 @@ pub async fn capture(server: PostgresServer, kind: &str, options: &str) -> Captu
         step: step.clone(),
         period: "202608".into(),
         staging: staging.path().to_owned(),
+        earlier: [].into(),
         host_secret: Secret::new("a secret of this host".into()),
         cancel: CancellationToken::new(),
         events: StepEvents::new(EventSink::none(), step),

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use maint::model::stack::{Docker, DrillSettings, PostgresAddress, PostgresServer, SslMode, Stack};
+use maint::model::stack::{Docker, PostgresAddress, PostgresServer, SslMode, Stack};
 
 /// The superuser of every test cluster.
 pub const SUPERUSER: &str = "postgres";
@@ -80,6 +80,26 @@ impl Cluster {
         let mut cluster = Self { dir, server, bin, port };
         cluster.wait_until_ready();
         cluster
+    }
+
+    /// A hot standby of it, with a slot there of the same name.
+    pub fn standby(&self, name: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
+        hand_over(dir.path());
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut backup = as_postgres(&self.bin.join("pg_basebackup"));
+        let primary = format!("host={} port={} user={SUPERUSER}", self.socket_dir().display(), self.port);
+        backup.args(["-d", &primary, "-C", "-S", name, "-R", "-X", "stream", "--checkpoint=fast", "--no-sync", "-D"]);
+        run("pg_basebackup", backup.arg(dir.path().join("data")));
+        let (cluster_name, often) = (("cluster_name", name), ("wal_receiver_status_interval", "1s"));
+        let options = Options {
+            settings: &[cluster_name, often, ("wal_retrieve_retry_interval", "200ms")],
+            ..Default::default()
+        };
+        let server = start_server(&self.bin, dir.path(), PORT, &options);
+        let mut standby = Self { dir, server, bin: self.bin.clone(), port: PORT };
+        standby.wait_until_ready();
+        standby
     }
 
     fn wait_until_ready(&mut self) {
@@ -182,26 +202,9 @@ impl Drop for Cluster {
 /// A stack with this one server, its directories below `root`.
 pub fn stack(root: &Path, server: PostgresServer) -> Arc<Stack> {
     Arc::new(Stack {
-        name: "test".into(),
-        root: root.to_owned(),
-        timezone: chrono_tz::UTC,
-        jobs_dir: root.join("jobs"),
-        backup_dir: root.join("backups"),
-        state_dir: root.join("state"),
         postgres: BTreeMap::from([(server.name.clone(), server)]),
         docker: docker(),
-        compose: None,
-        drill: DrillSettings::below(&root.join("state")),
-        stores: std::collections::BTreeMap::new(),
-        notify: Default::default(),
-        audit: maint::model::stack::AuditSettings::default(),
-        systemd: maint::model::systemd::SystemdSettings::default(),
-        daemon: Default::default(),
-        metrics: Default::default(),
-        web: None,
-        sign: Default::default(),
-        targets: Default::default(),
-        reports: Default::default(),
+        ..Stack::empty("test", root)
     })
 }
 

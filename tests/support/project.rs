@@ -18,6 +18,7 @@ use std::{
 /// A temporary directory with a `maint.toml`, gone with its owner.
 pub struct Project {
     dir: tempfile::TempDir,
+    home: Option<PathBuf>,
 }
 
 /// How a command ended, as text.
@@ -58,9 +59,14 @@ impl Project {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(dir.path().join("jobs")).unwrap();
-        let this = Self { dir };
+        let this = Self { dir, home: None };
         this.write("maint.toml", &format!("stack = \"test\"\nstate_dir = \"state\"\n{more}"));
         this
+    }
+
+    /// Who runs the real binary has this home from now on.
+    pub fn set_home(&mut self, home: PathBuf) {
+        self.home = Some(home);
     }
 
     pub fn path(&self) -> &Path {
@@ -93,6 +99,7 @@ impl Project {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_maint"));
         command.arg("--config").arg(self.at("maint.toml")).args(args).env_remove("MAINT_CONFIG").env("NO_COLOR", "1");
+        command.envs(self.home.iter().map(|home| ("HOME", home)));
         command
     }
 

@@ -10,6 +10,8 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    path::Path,
+    process::Command,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -61,6 +63,36 @@ pub fn prometheus(targets: &[u16], more: &str, rules: &str) -> Server {
     })
 }
 
+/// A Prometheus that scrapes nothing and has had these samples: OpenMetrics, or nothing at all.
+pub fn with_history(text: &str) -> Server {
+    let server = Server::start("prometheus", |command, dir, port| {
+        if !text.is_empty() {
+            backfill(dir, text);
+        }
+        std::fs::write(dir.join("prometheus.yml"), "scrape_configs: []\n").unwrap();
+        command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"]);
+        command.args(["--storage.tsdb.retention.time=400d", "--log.level=warn"]);
+        command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    });
+    let begun = Instant::now();
+    while !get(server.port, "/-/ready").starts_with("HTTP/1.1 200") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "Prometheus did not get ready");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server
+}
+
+fn backfill(dir: &Path, text: &str) {
+    std::fs::write(dir.join("history"), text).unwrap();
+    let made = Command::new("promtool")
+        .args(["tsdb", "create-blocks-from", "openmetrics", "--quiet", "--max-block-duration=1000h", "history", "data"])
+        .current_dir(dir)
+        .output()
+        .expect("promtool: apt-get install prometheus");
+    assert!(made.status.success(), "{made:?}");
+    std::fs::remove_file(dir.join("history")).unwrap();
+}
+
 pub fn wait_for(prometheus: &Server, query: &str) {
     let path = format!("/api/v1/query?query={}", percent(query));
     let begun = Instant::now();
@@ -73,7 +105,9 @@ pub fn wait_for(prometheus: &Server, query: &str) {
 /// An Alertmanager; with these lines as its web configuration.
 pub fn alertmanager(web: Option<&str>) -> Server {
     Server::start("prometheus-alertmanager", |command, dir, port| {
-        std::fs::write(dir.join("am.yml"), "route: { receiver: none }\nreceivers: [ { name: none } ]\n").unwrap();
+        let config = "route: { receiver: none }\nreceivers: [ { name: none } ]\ninhibit_rules:\n  - source_matchers: [ alertname=HostDown ]\n    \
+                      target_matchers: [ alertname=ServiceDown ]\n    equal: [ instance ]\n";
+        std::fs::write(dir.join("am.yml"), config).unwrap();
         command.args(["--config.file=am.yml", "--storage.path=data", "--cluster.listen-address="]);
         command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
         if let Some(web) = web {

@@ -94,7 +94,7 @@ async fn old_logs_are_packed_and_packed_ones_removed_in_time() {
     let packed = fs::metadata(logs.join("a/b/old.log.gz")).unwrap();
     assert_eq!((packed.mode() & 0o7777, packed.uid(), packed.gid()), (0o640, 65534, 65534));
     assert_eq!((packed.mtime(), packed.mtime_nsec()), (odd.mtime(), odd.mtime_nsec()));
-    assert!(report.summary.contains("3 logs packed") && report.summary.contains("2 logs older than 30days removed"));
+    assert!(report.summary.contains("3 logs packed") && report.summary.contains("2 logs older than 30 days removed"));
     // The tools that people have read it too.
     let zcat = std::process::Command::new("gzip").arg("-t").arg(logs.join("large.log.gz")).status().unwrap();
     assert!(zcat.success());

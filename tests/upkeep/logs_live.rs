@@ -12,7 +12,7 @@ use maint::model::outcome::Outcome;
 use super::{
     Stage, about, bad,
     logs::lines,
-    project::{names, wait_for},
+    project::{Project, names, wait_for},
 };
 
 const LINES: usize = 400_000;
@@ -78,6 +78,33 @@ async fn a_writer_that_opens_its_log_anew_loses_no_line() {
     let logs = stage.path().join("logs");
     assert!(names(&logs).iter().filter(|name| name.ends_with("Z.log.gz")).count() >= 2, "{:?}", names(&logs));
     whole(&logs);
+}
+
+/// Killed again and again beside a writer: whatever was renamed, hidden or half packed is there once in the end.
+#[test]
+fn a_killed_rotation_loses_no_line_of_a_living_writer() {
+    let project = Project::new("");
+    let step = "log_rotate = { paths = [\"logs/*.log\"], live = { signal = { pid_file = \"pid\" }, wait = \"10s\" } }";
+    project.write("jobs/logs.toml", &format!("description = \"test\"\n[[step]]\nid = \"logs\"\ndo.{step}\n"));
+    let writer = Writer::start(project.path(), "access.log", true);
+    let mut killed = 0;
+    for pause in [20, 50, 90, 140, 200, 270, 350].into_iter().cycle() {
+        let mut child = project.start(&["run", "logs"]);
+        std::thread::sleep(Duration::from_millis(pause));
+        let _ = child.kill();
+        killed += usize::from(child.wait().unwrap().code().is_none());
+        if project.at("pid.done").exists() {
+            break;
+        }
+    }
+    // The stamp has seconds: within one, a name may be taken, and the log waits for the next run.
+    std::thread::sleep(Duration::from_millis(1100));
+    project.maint(&["run", "logs"]).code(0);
+    drop(writer);
+    println!("{killed} runs were killed");
+    assert!(killed >= 3, "only {killed} were killed in time");
+    whole(&project.at("logs"));
+    assert!(names(&project.at("logs")).iter().all(|name| !name.starts_with('.')), "{:?}", names(&project.at("logs")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

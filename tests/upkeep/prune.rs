@@ -152,3 +152,48 @@ async fn a_container_is_told_to_open_its_log_anew() {
     assert!(names.len() == 2 && names[0].ends_with("Z.log.gz") && names[1] == "app.log", "{names:?}");
     engine.docker(&["rm", "--force", "writer"]);
 }
+
+/// What buildx left behind goes as it was announced, entry by entry; what an image still has stays.
+async fn build_cache_goes(engine: Engine) {
+    let stage = Stage::docker(&engine.host());
+    super::docker::give_plugins(stage.path());
+    let context = stage.path().join("context");
+    std::fs::create_dir(&context).unwrap();
+    std::fs::write(context.join("Dockerfile"), format!("FROM {IMAGE}\nRUN echo one > /one\nCOPY file /file\n"))
+        .unwrap();
+    let build = |name: &str, text: &str| {
+        std::fs::write(context.join("file"), text).unwrap();
+        let mut docker = std::process::Command::new("docker");
+        docker.env("HOME", stage.path()).env("DOCKER_HOST", engine.host());
+        docker.args(["buildx", "build", "--network", "none", "--load", "--tag", name]).arg(&context);
+        let ended = docker.output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    };
+    build("gone", "one");
+    build("stays", "two");
+    engine.docker(&["image", "rm", "gone"]);
+    let cache = || engine.docker(&["system", "df", "--format", "{{.Type}} {{.TotalCount}}"]);
+    let before = cache();
+
+    let preview = stage.run(PREVIEW).await;
+    assert_eq!(cache(), before);
+    let announced = told(&preview, "would go: ");
+    let of_cache = announced.iter().filter(|thing| thing.starts_with("build cache")).count();
+    assert!(of_cache >= 1, "{preview:#?}");
+    let report = stage.run(NOW).await;
+    assert_eq!((report.outcome.clone(), bad(&report)), (Outcome::Changed, vec![]), "{report:#?}");
+    assert_eq!(told(&report, "removed: "), announced);
+    assert_ne!(cache(), before);
+    engine.docker(&["run", "--rm", "--network", "none", "stays", "test", "-s", "/one"]);
+    assert_eq!(told(&stage.run(PREVIEW).await, "would go: "), BTreeSet::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cache_of_buildx_goes() {
+    build_cache_goes(Engine::start()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cache_of_buildx_goes_from_a_newer_engine() {
+    build_cache_goes(Engine::start_newer()).await;
+}

@@ -1,7 +1,7 @@
 //! What can go wrong with the compose program.
 
 use crate::{
-    adapters::process::ProcessError,
+    adapters::{process::ProcessError, registry},
     model::failure::{Class, Diagnose},
 };
 
@@ -20,25 +20,6 @@ pub enum ComposeError {
     Cancelled,
 }
 
-/// What Go's network code, the engine and registries say where nobody could be asked. Whoever answered "no" is not among it.
-const UNREACHABLE: &[&str] = &[
-    "connection refused",
-    "no such host",
-    "no route to host",
-    "network is unreachable",
-    "i/o timeout",
-    "connection reset",
-    "TLS handshake timeout",
-    "Client.Timeout exceeded",
-    "context deadline exceeded",
-    "server misbehaving",
-    "Temporary failure in name resolution",
-    "502 Bad Gateway",
-    "503 Service Unavailable",
-    "504 Gateway",
-    "toomanyrequests",
-];
-
 impl ComposeError {
     pub(super) fn of(doing: &'static str, subject: &str, program: String, source: ProcessError) -> Self {
         let subject = subject.to_owned();
@@ -54,7 +35,7 @@ impl ComposeError {
 
     /// Whether the registry could not even be asked.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Failed { why, .. } if UNREACHABLE.iter().any(|words| why.contains(words)))
+        matches!(self, Self::Failed { why, .. } if registry::is_unreachable(why))
     }
 }
 
@@ -102,16 +83,5 @@ mod tests {
         let v2 = " db Pulling \n db Error \nError response from daemon: manifest for app:9 not found: manifest unknown";
         assert_eq!(reason(v2), Some("Error response from daemon: manifest for app:9 not found: manifest unknown"));
         assert_eq!(reason(" \n"), None);
-    }
-
-    #[test]
-    fn a_registry_that_says_no_was_reached() {
-        let failed = |why: &str| ComposeError::Failed { doing: "pulling", subject: "app".into(), why: why.into() };
-        assert!(
-            failed("Get \"http://localhost:5999/v2/\": dial tcp 127.0.0.1:5999: connect: connection refused")
-                .is_unreachable()
-        );
-        assert!(!failed("manifest for app:9 not found: manifest unknown").is_unreachable());
-        assert!(!failed("pull access denied for app, repository does not exist").is_unreachable());
     }
 }

@@ -111,19 +111,46 @@ impl Compose {
     /// # Errors
     /// When the program refuses them, or its answer cannot be understood.
     pub async fn file(&self, cancel: &CancellationToken) -> Result<File, ComposeError> {
-        let said = self.run("reading the files of", &self.project.name, config(), cancel).await?;
+        let said = self.run("reading the files of", &self.project.name, config(), cancel).await?.0;
         file::parse(&said).map_err(|why| ComposeError::Answer { what: "config", why })
     }
 
     /// What the program would write into the label `com.docker.compose.config-hash` of a container that it makes now, by
-    /// service: another value than a container has says that it is not as the files say.
+    /// service: where a container has another value, see [`would_leave`](Self::would_leave).
     ///
     /// # Errors
     /// When the program refuses the files.
     pub async fn hashes(&self, cancel: &CancellationToken) -> Result<BTreeMap<String, String>, ComposeError> {
-        let said = self.run("reading the files of", &self.project.name, hashes(), cancel).await?;
+        let said = self.run("reading the files of", &self.project.name, hashes(), cancel).await?.0;
         let pair = |line: &str| line.split_once(' ').map(|(name, hash)| (name.to_owned(), hash.trim().to_owned()));
         Ok(said.lines().filter_map(pair).collect())
+    }
+
+    /// Whether the program would leave these containers, all of a service, as they are. Version 1 is not asked, for its
+    /// [`hashes`](Self::hashes) say it. Those of version 2 say it only where they are equal: it lists them without what
+    /// `env_file` names, and labels what it makes alone as if the service needed no other.
+    ///
+    /// # Errors
+    /// When the program cannot be used. One that does not know `--dry-run`, as before 2.16, leaves nothing as it is.
+    pub async fn would_leave(
+        &self,
+        service: &str,
+        containers: &[&str],
+        cancel: &CancellationToken,
+    ) -> Result<bool, ComposeError> {
+        if self.version.starts_with("1.") {
+            return Ok(false);
+        }
+        // Made alone, as here, or with what it needs, as by hand.
+        for alone in [true, false] {
+            let args = would_up(service, containers.len(), alone);
+            match self.run("asking for the changes of", service, args, cancel).await {
+                Ok((_, told)) if leaves(&told, containers) => return Ok(true),
+                Ok(_) | Err(ComposeError::Failed { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 
     /// Pulls the image of a service.
@@ -148,13 +175,14 @@ impl Compose {
         self.run("making the containers of", service, up(service, scale, recreate), cancel).await.map(drop)
     }
 
+    /// Gives its stdout and the last lines of its stderr.
     async fn run(
         &self,
         doing: &'static str,
         subject: &str,
         args: Vec<String>,
         cancel: &CancellationToken,
-    ) -> Result<String, ComposeError> {
+    ) -> Result<(String, String), ComposeError> {
         let mut invocation = self.program.invocation().env("DOCKER_HOST", &self.docker_host);
         invocation = invocation.args(["--project-name", self.project.name.as_str()]);
         for file in &self.project.files {
@@ -163,7 +191,7 @@ impl Compose {
         if let Some(file) = &self.project.env_file {
             invocation = invocation.arg("--env-file").arg(file);
         }
-        let ended = process::output(&invocation.args(args), cancel).await;
+        let ended = process::outputs(&invocation.args(args), cancel).await;
         ended.map_err(|source| ComposeError::of(doing, subject, self.program.to_string(), source))
     }
 }
@@ -196,6 +224,28 @@ fn up(service: &str, scale: Option<usize>, recreate: Recreate) -> Vec<String> {
     args
 }
 
+fn would_up(service: &str, containers: usize, alone: bool) -> Vec<String> {
+    let mut args = words(&["--dry-run"]);
+    args.extend(up(service, Some(containers), Recreate::Changed));
+    args.retain(|word| alone || word != "--no-deps");
+    args
+}
+
+/// Whether each container was told as running, and as nothing else.
+fn leaves(told: &str, containers: &[&str]) -> bool {
+    let told: Vec<(&str, &str)> = told
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_once(" Container ")?.1.split_whitespace();
+            Some((words.next()?, words.next()?))
+        })
+        .collect();
+    containers.iter().all(|container| {
+        let mut words = told.iter().filter(|(name, _)| name == container).map(|(_, word)| *word);
+        words.next() == Some("Running") && words.all(|word| word == "Running")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,5 +259,18 @@ mod tests {
             "up --detach --no-deps --no-build --force-recreate web"
         );
         assert_eq!(pull("web").join(" "), "pull --quiet web");
+    }
+
+    /// Written by version 2.26.1.
+    #[test]
+    fn what_would_be_made_anew_is_no_leaving() {
+        let line = |name: &str, word: &str| format!(" DRY-RUN MODE -  Container p-{name}  {word}\n");
+        let one = line("web-1", "Running");
+        assert!(leaves(&one, &["p-web-1"]) && leaves(&(line("db-1", "Recreate") + &one), &["p-web-1"]));
+        assert!(!leaves(&one, &["p-web-1", "p-web-2"]) && !leaves("", &["p-web-1"]));
+        assert!(!leaves(&(line("web-1", "Recreate") + &line("web-1", "Recreated")), &["p-web-1"]));
+        let line = |alone| would_up("web", 2, alone).join(" ");
+        assert_eq!(line(true), "--dry-run up --detach --no-deps --no-build --scale web=2 web");
+        assert_eq!(line(false), "--dry-run up --detach --no-build --scale web=2 web");
     }
 }

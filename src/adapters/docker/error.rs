@@ -4,6 +4,7 @@ use std::io;
 
 use bollard::errors::Error as Engine;
 
+use super::SPOKEN;
 use crate::{
     adapters::process::ProcessEnd,
     model::failure::{Class, Diagnose},
@@ -18,6 +19,8 @@ pub enum DockerError {
     Unreachable { host: String, source: Engine },
     #[error("the Docker engine at {host} may not be used by this user")]
     Denied { host: String, source: Engine },
+    #[error("the Docker engine at {host} refuses the version of its API that maint speaks: {said}")]
+    Version { host: String, said: String },
     #[error("there is no volume `{name}`")]
     NoSuchVolume { name: String },
     #[error("there is no container `{name}`")]
@@ -65,6 +68,14 @@ impl Diagnose for DockerError {
             Self::Denied { .. } => {
                 Some("let this user into the socket's group, e.g. usermod -aG docker maint, or run sudo maint".into())
             }
+            Self::Version { said, .. } if said.contains("too old") => Some(format!(
+                "install a newer maint, or let the engine take older clients: DOCKER_MIN_API_VERSION={SPOKEN} in the \
+                 environment of dockerd"
+            )),
+            Self::Version { .. } => Some(
+                "update the engine; where something stands between it and its socket, let it pass /version through"
+                    .into(),
+            ),
             Self::NoSuchVolume { .. } => Some("see which there are: docker volume ls".into()),
             Self::NoSuchContainer { .. } => Some("see which there are: docker ps --all".into()),
             Self::NotRunning { name } => Some(format!("start it: docker start {name}")),
@@ -89,6 +100,16 @@ fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
     None
 }
 
+/// The words with which an engine refuses a client of another version.
+fn refusal(error: &Engine) -> Option<&str> {
+    match error {
+        Engine::DockerResponseServerError { status_code: 400, message } if message.starts_with("client version ") => {
+            Some(message.trim_end())
+        }
+        _ => None,
+    }
+}
+
 /// The HTTP status that the engine answered with, where it answered.
 pub(super) fn status(error: &Engine) -> Option<u16> {
     match error {
@@ -100,6 +121,9 @@ pub(super) fn status(error: &Engine) -> Option<u16> {
 /// Sorts an engine error: no permission, no engine, or this request's own failure.
 pub(super) fn sort(host: &str, operation: &'static str, subject: &str, source: Engine) -> DockerError {
     let host = host.to_owned();
+    if let Some(said) = refusal(&source) {
+        return DockerError::Version { host, said: said.to_owned() };
+    }
     match (io_kind(&source), &source) {
         (Some(io::ErrorKind::PermissionDenied), _) => DockerError::Denied { host, source },
         (Some(_), _) | (_, Engine::SocketNotFoundError(_) | Engine::HyperLegacyError { .. }) => {

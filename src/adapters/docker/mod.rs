@@ -1,4 +1,5 @@
-//! The Docker engine, through its API on a unix socket. Nothing is ever pulled.
+//! The Docker engine, through its API on a unix socket. Nothing is pulled through it:
+//! what a registry asks of whoever pulls is known to the docker program ([`super::registry`]).
 //!
 //! API reference: <https://docs.docker.com/reference/api/engine/version/v1.41/>. Every field of an answer is optional
 //! to bollard, and engines of other versions do leave some out: what is missing is an error here, never a guess.
@@ -26,11 +27,20 @@ pub use images::Image;
 pub use mounts::Kept;
 pub use prune::{EndlessLog, Left, Needs, StoppedContainer, UntaggedImage};
 pub use replicas::{Health, Process, Replica};
-pub use running::RunningImage;
+pub use running::{Runner, RunningImage};
 pub use stats::{Usage, usage};
 
 /// How long the engine may take to begin its answer to a request that waits for nothing.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// The newest version of the API that is understood.
+const SPOKEN: &bollard::ClientVersion = bollard::API_DEFAULT_VERSION;
+
+/// `1.41` as numbers that can be compared; what is none is older than any.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
 
 /// A connection to the engine. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -71,10 +81,17 @@ impl Docker {
             return Err(DockerError::Host { host: host.to_owned() });
         };
         let sort = |source| error::sort(host, "connecting to", host, source);
-        let api = bollard::Docker::connect_with_unix(path, ANSWER_WITHIN.as_secs(), bollard::API_DEFAULT_VERSION)
-            .map_err(sort)?;
+        let api = bollard::Docker::connect_with_unix(path, ANSWER_WITHIN.as_secs(), SPOKEN).map_err(sort)?;
         let api = api.negotiate_version().await.map_err(sort)?;
-        Ok(Self { api, host: host.to_owned() })
+        // bollard lowers its own version only; and where it leaves versions out of its requests, nobody else would notice.
+        let oldest = api.version().await.map_err(sort)?.min_api_version;
+        match oldest.filter(|oldest| version(oldest) > version(&SPOKEN.to_string())) {
+            Some(oldest) => {
+                let said = format!("client version {SPOKEN} is too old, it takes {oldest} and later");
+                Err(DockerError::Version { host: host.to_owned(), said })
+            }
+            None => Ok(Self { api, host: host.to_owned() }),
+        }
     }
 
     /// The engine's address as it was given.

@@ -76,6 +76,26 @@ fn sorted(labels: Option<HashMap<String, String>>) -> BTreeMap<String, String> {
     labels.unwrap_or_default().into_iter().collect()
 }
 
+/// The entries of the build cache that may go, of the answer of an engine before 1.52 or of a later one.
+fn idle_entries(answer: &serde_json::Value) -> Vec<Left> {
+    let items = match &answer["BuildCacheUsage"]["Items"] {
+        serde_json::Value::Null => &answer["BuildCache"],
+        items => items,
+    };
+    let items = items.as_array().map(Vec::as_slice).unwrap_or_default();
+    // What `docker builder prune` without `--all` leaves: what the builder made for itself.
+    let own = |item: &serde_json::Value| matches!(item["Type"].as_str(), Some("internal" | "frontend"));
+    let idle = items.iter().filter(|item| item["InUse"] == false && item["Shared"] != true && !own(item));
+    idle.map(|item| Left {
+        id: item["ID"].as_str().unwrap_or_default().to_owned(),
+        name: item["Description"].as_str().unwrap_or_default().to_owned(),
+        since: time(item["LastUsedAt"].as_str()).or_else(|| time(item["CreatedAt"].as_str())),
+        bytes: item["Size"].as_u64().unwrap_or(0),
+        labels: BTreeMap::new(),
+    })
+    .collect()
+}
+
 impl Docker {
     async fn all_containers(&self) -> Result<Vec<ContainerSummary>, DockerError> {
         let options = ListContainersOptions { all: true, size: true, ..Default::default() };
@@ -179,24 +199,7 @@ impl Docker {
     /// When the engine does not answer, or not fully.
     pub async fn idle_build_cache(&self) -> Result<Vec<Left>, DockerError> {
         // bollard knows the answer of 1.52 and later only.
-        let answer = self.get("/system/df?type=build-cache&verbose=1").await?;
-        let items = match &answer["BuildCacheUsage"]["Items"] {
-            serde_json::Value::Null => &answer["BuildCache"],
-            items => items,
-        };
-        let items = items.as_array().map(Vec::as_slice).unwrap_or_default();
-        // What `docker builder prune` without `--all` leaves: what the builder made for itself.
-        let own = |item: &serde_json::Value| matches!(item["Type"].as_str(), Some("internal" | "frontend"));
-        let idle = items.iter().filter(|item| item["InUse"] == false && item["Shared"] != true && !own(item));
-        Ok(idle
-            .map(|item| Left {
-                id: item["ID"].as_str().unwrap_or_default().to_owned(),
-                name: item["Description"].as_str().unwrap_or_default().to_owned(),
-                since: time(item["LastUsedAt"].as_str()).or_else(|| time(item["CreatedAt"].as_str())),
-                bytes: item["Size"].as_u64().unwrap_or(0),
-                labels: BTreeMap::new(),
-            })
-            .collect())
+        Ok(idle_entries(&self.get("/system/df?type=build-cache&verbose=1").await?))
     }
 
     /// A plain request for JSON, for answers that bollard does not know in every version.
@@ -308,5 +311,19 @@ impl Docker {
             }
         }
         Ok((endless, running.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As version 1.52 documents it (`tests/data/docker/ORIGIN.md`); older ones are asked live.
+    #[test]
+    fn the_cache_of_a_newer_engine_is_understood() {
+        let answer = include_str!("../../../tests/data/docker/1.53-documented/system-df.json");
+        let idle = idle_entries(&serde_json::from_str(answer).unwrap());
+        let seen: Vec<_> = idle.iter().map(|left| (left.name.as_str(), left.bytes, left.since.is_some())).collect();
+        assert_eq!(seen, [("mount / from exec /bin/sh -c echo one", 51, true)]);
     }
 }

@@ -1,6 +1,9 @@
 //! The containers of a compose service: by the labels that compose gives them, never by a part of a name.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use bollard::{
     container::LogOutput,
@@ -26,6 +29,11 @@ const CONFIG_HASH: &str = "com.docker.compose.config-hash";
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 const PROBE_RETRIES: u32 = 3;
+
+/// The project and the service of a container, by its labels.
+pub(super) fn service(labels: &BTreeMap<String, String>) -> Option<(String, String)> {
+    Some((labels.get(PROJECT)?.clone(), labels.get(SERVICE)?.clone()))
+}
 
 /// What the engine's health check says.
 #[derive(Debug, Clone, PartialEq, Eq)]

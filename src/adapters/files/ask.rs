@@ -1,6 +1,10 @@
 //! Questions about files; nothing is changed.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
@@ -69,6 +73,31 @@ pub fn file_system(path: &Path) -> Result<u64, FileError> {
     at("asking for the file system of", path, fs::metadata(path)).map(|meta| meta.dev())
 }
 
+/// The directories where this host's own file systems are mounted: those of a device or pool that can be written to, and so
+/// can run full. Whether this process sees them read-only is another matter.
+///
+/// # Errors
+/// When the kernel's list (proc(5), `mountinfo`) cannot be read.
+pub fn mounts() -> Result<Vec<PathBuf>, FileError> {
+    let list = Path::new("/proc/self/mountinfo");
+    Ok(own(&at("reading", list, fs::read_to_string(list))?).into_iter().filter(|path| path.is_dir()).collect())
+}
+
+fn own(mountinfo: &str) -> Vec<PathBuf> {
+    let point = |line: &str| {
+        let (mount, system) = line.split_once(" - ")?;
+        let mut system = system.split(' ');
+        let (kind, source, options) = (system.next()?, system.next()?, system.next()?);
+        let fills = (source.starts_with("/dev/") || kind == "zfs") && options.split(',').any(|option| option == "rw");
+        let point = mount.split(' ').nth(4)?;
+        // The four characters that would break the list are octal in it.
+        let escaped = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+        let plain = escaped.iter().fold(point.to_owned(), |plain, (code, character)| plain.replace(code, character));
+        fills.then(|| plain.into())
+    };
+    mountinfo.lines().filter_map(point).collect()
+}
+
 /// How full a file system is, for those who are not root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fullness {
@@ -101,7 +130,7 @@ pub fn fullness(path: &Path) -> Result<Fullness, FileError> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aged {
     /// Where it is.
-    pub path: std::path::PathBuf,
+    pub path: PathBuf,
     /// When it was last written.
     pub modified: chrono::DateTime<chrono::Utc>,
     /// Its length.
@@ -127,4 +156,21 @@ pub fn aged(dir: &Path) -> Result<Vec<Aged>, FileError> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_run_full_is_listed_and_nothing_else() {
+        let list = "22 28 0:21 / /proc rw,nosuid - proc proc rw\n\
+                    28 1 254:1 / / ro,relatime shared:1 - ext4 /dev/vda1 rw,errors=remount-ro\n\
+                    31 28 254:2 / /srv/my\\040data rw,noatime shared:2 - xfs /dev/vdb rw\n\
+                    32 28 7:1 / /snap/core ro,nodev - squashfs /dev/loop1 ro\n\
+                    33 28 0:40 / /tank rw - zfs tank/data rw,xattr\n\
+                    34 28 0:41 / /run rw - tmpfs tmpfs rw\n\
+                    35 28 0:42 / /mnt/nas rw - nfs4 nas:/x rw\n";
+        assert_eq!(own(list), ["/", "/srv/my data", "/tank"].map(PathBuf::from));
+    }
 }

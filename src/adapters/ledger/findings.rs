@@ -32,6 +32,7 @@ fn finding(row: &Row<'_>) -> rusqlite::Result<FindingRow> {
             seen: row.get(5)?,
             source: row.get(6)?,
             hint: row.get(7)?,
+            detail: None,
         },
     })
 }

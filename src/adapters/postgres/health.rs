@@ -24,8 +24,8 @@ pub struct Health {
     pub freeze_max_age: i64,
     /// How many autovacuum workers are at work.
     pub autovacuum_workers: Option<i64>,
-    /// Whether it is a standby, and how many seconds behind; NULL: it never replayed anything.
-    pub standby_lag: Option<Option<f64>>,
+    /// What it is as a standby; `None`: it is none.
+    pub recovery: Option<Recovery>,
     /// Its own standbys.
     pub standbys: Option<Vec<Standby>>,
     /// Prepared transactions: how many, and the oldest one's age in seconds.
@@ -58,6 +58,20 @@ pub struct Wraparound {
     pub age: i64,
 }
 
+/// A server that replays what another one wrote.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recovery {
+    /// Seconds since what it replayed last was written, 0 where it has replayed all that it received; `None`: it never replayed
+    /// a transaction.
+    pub seconds: Option<f64>,
+    /// Bytes of WAL that it received and has not replayed.
+    pub bytes: Option<f64>,
+    /// Whether somebody paused it.
+    pub paused: bool,
+    /// Whether it receives from its primary; `None`: it is not known to have one to receive from.
+    pub connected: Option<bool>,
+}
+
 /// A standby of the server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standby {
@@ -65,9 +79,9 @@ pub struct Standby {
     pub name: String,
     /// `streaming` where all is well.
     pub state: String,
-    /// Seconds that it is behind; `None`: it has caught up.
+    /// Seconds that it is behind; `None`: it has caught up, or has replayed nothing since it connected.
     pub seconds: Option<f64>,
-    /// Bytes of WAL that it has not replayed.
+    /// Bytes of WAL that it has not replayed; `None`: it has not said yet.
     pub bytes: Option<f64>,
 }
 
@@ -106,10 +120,19 @@ const FACTS: &str = "\
            current_setting('autovacuum_freeze_max_age')::int8,
            (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'),
            pg_is_in_recovery(),
-           CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
-                ELSE extract(epoch FROM now() - pg_last_xact_replay_timestamp())::float8 END,
            (SELECT count(*) FROM pg_prepared_xacts),
            (SELECT extract(epoch FROM now() - min(prepared))::float8 FROM pg_prepared_xacts)";
+
+/// What is received says nothing of what was written since the connection broke: without one, all replayed is not no lag.
+/// After a start the received end is that of a whole segment, and may lie before the replayed one.
+/// `primary_conninfo` is hidden from roles that may not see settings.
+const RECOVERY: &str = "\
+    SELECT CASE WHEN connected AND pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn() THEN 0
+                ELSE extract(epoch FROM now() - pg_last_xact_replay_timestamp())::float8 END,
+           greatest(pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), 0)::float8,
+           pg_is_wal_replay_paused(),
+           CASE WHEN connected OR (SELECT setting FROM pg_settings WHERE name = 'primary_conninfo') <> '' THEN connected END
+      FROM (SELECT EXISTS (SELECT FROM pg_stat_wal_receiver) AS connected) AS receiver";
 
 /// The walsender of a base backup or standby is no client backend; dumps call themselves so.
 const SESSIONS: &str = "\
@@ -125,12 +148,16 @@ const SESSIONS: &str = "\
 const AGES: &str =
     "SELECT datname::text, age(datfrozenxid)::int8, mxid_age(datminmxid)::int8 FROM pg_database ORDER BY datname";
 
+/// Neither backups nor receivers of an archive nor subscribers are standbys.
 const STANDBYS: &str = "\
     SELECT coalesce(nullif(application_name, ''), client_addr::text, pid::text), coalesce(state, ''),
            extract(epoch FROM replay_lag)::float8,
            pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END,
                            replay_lsn)::float8
-      FROM pg_stat_replication ORDER BY 1";
+      FROM pg_stat_replication AS sender
+     WHERE state <> 'backup' AND application_name NOT IN ('pg_basebackup', 'pg_receivewal')
+       AND NOT EXISTS (SELECT FROM pg_replication_slots WHERE active_pid = sender.pid AND slot_type = 'logical')
+     ORDER BY 1";
 
 const SLOTS: &str = "\
     SELECT slot_name::text, active, wal_status,
@@ -151,7 +178,7 @@ impl Session {
         let (active, idle_in_transaction) = if sees_all { self.sessions().await?.map_some() } else { (None, None) };
         let standbys = if sees_all { Some(self.standbys().await?) } else { None };
         let (transaction_ids, multixacts) = self.ages().await?;
-        let in_recovery: bool = facts.get(6);
+        let recovery = if facts.get(6) { Some(self.recovery().await?) } else { None };
         Ok(Health {
             connections: sees_all.then(|| facts.get(1)),
             max_connections: facts.get(2),
@@ -162,9 +189,9 @@ impl Session {
             multixacts,
             freeze_max_age: facts.get(4),
             autovacuum_workers: sees_all.then(|| facts.get(5)),
-            standby_lag: in_recovery.then(|| facts.get(7)),
+            recovery,
             standbys,
-            prepared: (facts.get(8), facts.get(9)),
+            prepared: (facts.get(7), facts.get(8)),
             slots: self.slots().await?,
         })
     }
@@ -190,12 +217,17 @@ impl Session {
         for row in self.query("asking for the age of databases", AGES, &[]).await? {
             for (worst, column) in [(&mut transaction_ids, 1), (&mut multixacts, 2)] {
                 let age: i64 = row.get(column);
-                if age > worst.age {
+                if age > worst.age || worst.database.is_empty() {
                     *worst = Wraparound { database: row.get(0), age };
                 }
             }
         }
         Ok((transaction_ids, multixacts))
+    }
+
+    async fn recovery(&self) -> Result<Recovery, PostgresError> {
+        let row = self.one("asking how far behind this standby is", RECOVERY, &[]).await?;
+        Ok(Recovery { seconds: row.get(0), bytes: row.get(1), paused: row.get(2), connected: row.get(3) })
     }
 
     async fn standbys(&self) -> Result<Vec<Standby>, PostgresError> {

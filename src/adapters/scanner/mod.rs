@@ -172,13 +172,24 @@ impl Scanner {
             Kind::Grype => grype::scan(self.invocation(), image, answer),
             Kind::Scout => scout::scan(self.invocation(), image, answer),
         };
-        let ended = process::output(&invocation, cancel).await;
-        let read = ended.map_err(ScanError::from).and_then(|_| Ok(files::read_limited(answer, MOST_BYTES)?));
-        if answer.exists() {
-            files::remove_file(answer)?;
+        let scan = parse(self.kind, &answered(&invocation, answer, cancel).await?)?;
+        if scan.understood || self.kind != Kind::Scout {
+            return Ok(scan);
         }
-        parse(self.kind, &read?)
+        let list = scout::list(self.invocation(), image, answer);
+        let packages = scout::packages(&answered(&list, answer, cancel).await?)?;
+        Ok(Scan { packages: Some(packages), understood: packages > 0, ..scan })
     }
+}
+
+/// What a program wrote into the file `answer`, which is removed.
+async fn answered(invocation: &Invocation, answer: &Path, cancel: &CancellationToken) -> Result<Vec<u8>, ScanError> {
+    let ended = process::output(invocation, cancel).await;
+    let read = ended.map_err(ScanError::from).and_then(|_| Ok(files::read_limited(answer, MOST_BYTES)?));
+    if answer.exists() {
+        files::remove_file(answer)?;
+    }
+    read
 }
 
 /// What a scanner's answer says. Never panics, whatever the answer is.

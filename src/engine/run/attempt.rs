@@ -1,6 +1,10 @@
 //! One step: attempts, timeouts, backoff, and a panic that harms nothing else.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::time::Instant;
@@ -15,7 +19,10 @@ use crate::{
         ids::StepId,
         outcome::Outcome,
     },
-    steps::{StepContext, StepReport},
+    steps::{
+        StepContext, StepReport,
+        context::{Earlier, Ended},
+    },
 };
 
 /// How long a step that was told to stop may take to leave nothing behind.
@@ -36,16 +43,37 @@ impl Run<'_> {
         match result {
             Ok(mut report) => {
                 self.found(&step.id, &report.findings);
+                let (outcome, summary) = (report.outcome.clone(), report.summary.clone());
+                self.remember(&step.id, Ended { outcome, hint: None, summary, findings: report.findings.clone() });
                 self.ended(number, &step.id, &report.outcome, begun, report.summary.clone());
                 name(&step.id, &mut report.outcome);
                 Ok(report)
             }
             Err(mut trouble) => {
+                let (outcome, hint) = (trouble.outcome.clone(), trouble.hint.clone());
+                self.remember(&step.id, Ended { outcome, hint, summary: String::new(), findings: Vec::new() });
                 self.ended(number, &step.id, &trouble.outcome, begun, String::new());
                 name(&step.id, &mut trouble.outcome);
                 Err(trouble)
             }
         }
+    }
+
+    /// Keeps how a step ended, for those after it.
+    fn remember(&self, step: &StepId, ended: Ended) {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).push((step.clone(), ended));
+    }
+
+    /// The job's steps before this one.
+    fn earlier(&self, step: &StepId) -> Arc<[Earlier]> {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.plan.steps.iter().map(|planned| &planned.step).take_while(|before| before.id != *step);
+        let told = |before: &JobStep| Earlier {
+            step: before.id.clone(),
+            kind: before.step.name(),
+            ended: ended.iter().find(|(id, _)| *id == before.id).map(|(_, ended)| ended.clone()),
+        };
+        before.map(told).collect()
     }
 
     async fn attempts(&self, step: &JobStep, staging: &Path, deadline: Instant) -> Result<StepReport, Trouble> {
@@ -88,6 +116,7 @@ impl Run<'_> {
             started: self.started,
             step: step.id.clone(),
             period: self.plan.period.clone(),
+            earlier: self.earlier(&step.id),
             staging: staging.to_owned(),
             host_secret: self.host_secret.clone(),
             cancel: cancel.clone(),

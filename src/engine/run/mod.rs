@@ -44,7 +44,7 @@ use crate::{
         publish::Published,
         staging::{self, Staging},
     },
-    config::{Config, Job, Mode},
+    config::{Config, Job, Mode, OnFailure},
     model::{
         event::{Event, EventSink},
         failure::Class,
@@ -56,6 +56,7 @@ use crate::{
         secret::Secret,
         stack::Stack,
     },
+    steps::context::Ended,
 };
 
 /// A run that has its locks.
@@ -72,6 +73,8 @@ struct Run<'a> {
     ledger: Arc<std::sync::Mutex<Ledger>>,
     sink: EventSink,
     cancel: CancellationToken,
+    /// The steps that are over.
+    ended: std::sync::Mutex<Vec<(StepId, Ended)>>,
 }
 
 /// What the steps gave.
@@ -143,8 +146,10 @@ async fn locked_and_carried_out(
     let sink = journal::attach(&stack.state_dir, id, ledger.clone(), sink.clone())?;
     let cancel = hosts.watch(cancel);
     let roster = Arc::new(config.roster());
+    let plan = &plan;
+    let ended = std::sync::Mutex::default();
     let run =
-        Run { id, plan: &plan, stack, roster, trigger, started, attempt, host_secret, signer, ledger, sink, cancel };
+        Run { id, plan, stack, roster, trigger, started, attempt, host_secret, signer, ledger, sink, cancel, ended };
     run.announce(&left);
     order.begun().await;
     let (trouble, set, outcome) = run.carry_out().await;
@@ -204,28 +209,36 @@ impl Run<'_> {
         }
     }
 
-    /// One step after the other; the first that fails ends it.
+    /// One step after the other; the first that fails ends it, unless the others do not need it.
     async fn sequence(
         &self,
         dir: &Path,
         deadline: tokio::time::Instant,
         captured: &mut Captured,
     ) -> (Option<Trouble>, Outcome) {
-        let mut outcome = Outcome::Ok;
+        let (mut outcome, mut worst) = (Outcome::Ok, None);
         for (number, step) in self.plan.chosen().enumerate() {
-            let report = match self.step(number, step, dir, deadline).await {
-                Ok(report) => report,
-                Err(trouble) => return (Some(trouble), outcome),
+            let trouble = match self.step(number, step, dir, deadline).await {
+                Ok(report) => {
+                    captured.artifacts.extend(report.artifacts);
+                    captured.tools.extend(report.tools);
+                    match report.outcome {
+                        Outcome::Failed(_) => Trouble { outcome: report.outcome, class: Class::Failed, hint: None },
+                        other => {
+                            outcome = outcome.worst(other);
+                            continue;
+                        }
+                    }
+                }
+                Err(trouble) => trouble,
             };
-            captured.artifacts.extend(report.artifacts);
-            captured.tools.extend(report.tools);
-            if let Outcome::Failed(_) = report.outcome {
-                let trouble = Trouble { outcome: report.outcome, class: Class::Failed, hint: None };
-                return (Some(trouble), outcome);
+            let over = trouble.class == Class::Interrupted || tokio::time::Instant::now() >= deadline;
+            worst = Trouble::worst(worst, Some(trouble));
+            if over || step.on_failure == OnFailure::Stop {
+                break;
             }
-            outcome = outcome.worst(report.outcome);
         }
-        (None, outcome)
+        (worst, outcome)
     }
 
     /// What a published set is followed by: its copies, and the pruning of older ones.
@@ -237,11 +250,8 @@ impl Run<'_> {
         deadline: tokio::time::Instant,
     ) -> (Option<Trouble>, Option<Published>, Outcome) {
         let (of_copies, trouble) = self.upload(&set, deadline).await;
-        // Of two troubles the worse one is told; that the drill could not run stands in the set itself.
-        let trouble = match (shortfall, trouble) {
-            (Some(a), Some(b)) => Some(if b.outcome == a.outcome.clone().worst(b.outcome.clone()) { b } else { a }),
-            (a, b) => a.or(b),
-        };
+        // That the drill could not run stands in the set itself.
+        let trouble = Trouble::worst(shortfall, trouble);
         let outcome = outcome.worst(self.unusual(&set)).worst(of_copies);
         // What fell short or has no copy is no success, and nothing is pruned for it.
         if trouble.is_some() {

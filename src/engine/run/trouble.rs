@@ -26,6 +26,17 @@ impl Trouble {
         Self { outcome, class, hint: error.hint() }
     }
 
+    /// The worse of two; the first of equals.
+    pub(super) fn worst(first: Option<Self>, second: Option<Self>) -> Option<Self> {
+        match (first, second) {
+            (Some(a), Some(b)) => {
+                let of_second = a.outcome != b.outcome && a.outcome.clone().worst(b.outcome.clone()) == b.outcome;
+                Some(if of_second { b } else { a })
+            }
+            (a, b) => a.or(b),
+        }
+    }
+
     pub(super) fn failed(message: String) -> Self {
         Self { outcome: Outcome::Failed(message), class: Class::Failed, hint: None }
     }

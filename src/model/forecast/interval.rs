@@ -16,18 +16,23 @@ const ENOUGH: usize = 12;
 const OFTEN: i64 = 5;
 /// Errors grow with the horizon where those of the longest one often seen are so much greater than those of a day.
 const GROWS: f64 = 1.2;
+/// Of fewer stretches not one is as rare as five in a hundred, which is what lies beyond either end.
+const ONE_SIDED: i64 = 19;
 
 /// What a way of carrying on got wrong: days ahead, and what came less what was expected.
 #[derive(Debug, Clone, Default)]
 pub struct Errors {
     by_horizon: Vec<(i64, f64)>,
     span: i64,
+    /// Whether nothing says which way it goes: it stays at its level, until it jumps.
+    either_way: bool,
     /// Their quantiles at some horizons, ever further apart.
     spread: Vec<(i64, (f64, f64))>,
 }
 
 /// The way that would have been right in the past, with its errors there.
 pub fn best(days: &[Day]) -> Option<(Fit, Errors)> {
+    let least = (days.len() / 3).clamp(LEAST_DAYS / 2, 28);
     let mut chosen: Option<(f64, Shape, bool, Errors)> = None;
     for shape in Shape::ALL {
         for season in [false, true] {
@@ -35,22 +40,25 @@ pub fn best(days: &[Day]) -> Option<(Fit, Errors)> {
             if season && shape == Shape::Repeat {
                 continue;
             }
-            let Some(errors) = Errors::of_past(shape, season, days) else { continue };
+            let Some(errors) = Errors::of_past(shape, season, days, least) else { continue };
             let Some(typical) = robust::median(errors.by_horizon.iter().map(|e| e.1.abs())) else { continue };
             if chosen.as_ref().is_none_or(|(best, ..)| typical < best * WORTH) {
                 chosen = Some((typical, shape, season, errors));
             }
         }
     }
-    let (_, shape, season, errors) = chosen?;
+    let (_, shape, season, mut errors) = chosen?;
+    if errors.either_way && !season {
+        // A level is known after a week: standing on those days too shows the jumps of the first third.
+        errors = Errors::of_past(shape, season, days, LEAST_DAYS / 2).unwrap_or(errors);
+    }
     Some((Fit::new(shape, season, days)?, errors.spread_out()))
 }
 
 impl Errors {
-    /// Stands on earlier days, looks ahead from there, and compares.
-    fn of_past(shape: Shape, season: bool, days: &[Day]) -> Option<Self> {
+    /// Stands on earlier days, from the one after the first `least` on, looks ahead from there, and compares.
+    fn of_past(shape: Shape, season: bool, days: &[Day], least: usize) -> Option<Self> {
         Fit::new(shape, season, days)?;
-        let least = (days.len() / 3).clamp(LEAST_DAYS / 2, 28);
         let origins = days.len().checked_sub(least + 1)?;
         let step = origins.div_ceil(MOST_ORIGINS).max(1);
         let mut by_horizon = Vec::new();
@@ -62,7 +70,8 @@ impl Errors {
         }
         let span = days.last()?.day - days.first()?.day + 1;
         by_horizon.sort_by_key(|e| e.0);
-        (by_horizon.len() >= ENOUGH).then(|| Self { by_horizon, span, spread: Vec::new() })
+        let either_way = shape == Shape::Level;
+        (by_horizon.len() >= ENOUGH).then(|| Self { by_horizon, span, either_way, spread: Vec::new() })
     }
 
     /// The longest horizons were seen from few days of the past: what lies beyond grows as the days do.
@@ -84,7 +93,8 @@ impl Errors {
     /// What may come less what is expected, `ahead` days on: lower and upper end. Never narrower than nearer days.
     ///
     /// Horizons that were seen often enough are taken as they were. Beyond them, errors that grew with the horizon go on
-    /// growing as those of a random walk do, and never less than linearly where a horizon was not seen at all.
+    /// growing as those of a random walk do, and never less than linearly where a horizon was not seen at all. What jumped one
+    /// way in the few stretches that there are may jump the other way: so few tell how far, not whereto.
     pub fn around(&self, ahead: i64) -> (f64, f64) {
         let seen = self.seen();
         let often = (self.span / OFTEN).clamp(1, seen);
@@ -98,12 +108,18 @@ impl Errors {
         }
         let growth = (ahead as f64 / seen as f64).max(1.0);
         let stride = (ahead as f64 / often as f64).max(1.0).powf(0.8);
+        let grows = |near: f64, walk: f64| walk.abs() > near.abs() * GROWS;
         let end = |near: f64, walk: f64, widest: f64| {
-            let grows = walk.abs() > near.abs() * GROWS;
-            let walked = if grows { walk * stride } else { walk };
+            let walked = if grows(near, walk) { walk * stride } else { walk };
             if walked.abs() > (widest * growth).abs() { walked } else { widest * growth }
         };
-        (end(near.0, walk.0, widest.0), end(near.1, walk.1, widest.1))
+        let (low, high) = (end(near.0, walk.0, widest.0), end(near.1, walk.1, widest.1));
+        let jumps = grows(near.0, walk.0) || grows(near.1, walk.1);
+        if self.either_way && jumps && self.span < ahead * ONE_SIDED {
+            let far = high.max(-low);
+            return (-far, far);
+        }
+        (low, high)
     }
 
     /// The quantiles of errors at about that horizon; wider where there are few.

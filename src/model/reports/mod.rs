@@ -4,6 +4,7 @@ pub mod advice;
 pub mod capacity;
 pub mod performance;
 pub mod seasons;
+pub mod security;
 pub mod statistics;
 
 use std::path::PathBuf;
@@ -55,6 +56,8 @@ pub enum Report {
     Capacity(capacity::Capacity),
     /// What would make it better.
     Recommendations(advice::Recommendations),
+    /// How safe it is.
+    Security(security::Security),
 }
 
 impl Report {
@@ -64,6 +67,7 @@ impl Report {
             Self::Performance(report) => &report.head,
             Self::Capacity(report) => &report.head,
             Self::Recommendations(report) => &report.head,
+            Self::Security(report) => &report.head,
         }
     }
 
@@ -73,7 +77,14 @@ impl Report {
             Self::Performance(report) => report.findings().collect(),
             Self::Capacity(report) => report.findings().collect(),
             Self::Recommendations(report) => report.findings().collect(),
+            Self::Security(report) => report.findings().collect(),
         }
+    }
+
+    /// How it ends: the worst of it. Nothing to recommend is good; nothing to look at is not known.
+    pub fn verdict(&self) -> Band {
+        let of_nothing = if matches!(self, Self::Recommendations(_)) { Band::Good } else { Band::Unknown };
+        self.worst().unwrap_or(of_nothing)
     }
 
     /// The worst of it; `None`: there was nothing to judge.

@@ -50,6 +50,8 @@ pub struct Service {
     pub percent: f64,
     /// Minutes in which it was not.
     pub minutes_down: f64,
+    /// The share of the period that was measured.
+    pub coverage: f64,
 }
 
 /// A measure over the period.
@@ -79,6 +81,8 @@ pub struct Measure {
     pub hours: Vec<Option<f64>>,
     /// The worst hours.
     pub worst: Vec<HourPart>,
+    /// Its quantiles in business hours.
+    pub business: Option<Summary>,
     /// The load's seasons.
     pub load: Load,
     /// This period and the ones before it, oldest first.
@@ -90,10 +94,10 @@ pub struct Measure {
 pub struct MonthPart {
     /// Its label.
     pub period: String,
-    /// The median.
+    /// The median; of availability the mean, for its median is nearly always all.
     pub middle: f64,
-    /// What 95 of a hundred were better than.
-    pub bad: f64,
+    /// What 95 of a hundred were better than; of availability not told.
+    pub bad: Option<f64>,
 }
 
 /// What a measure is, before it was measured.
@@ -137,6 +141,7 @@ impl Subject<'_> {
             days: Vec::new(),
             hours: Vec::new(),
             worst: Vec::new(),
+            business: None,
             load: Load::default(),
             trend: Vec::new(),
         }
@@ -157,6 +162,7 @@ impl Subject<'_> {
             days: statistics::days(samples, zone),
             hours: statistics::hours_of_day(samples, zone),
             worst: statistics::worst_hours(samples, self.greater_is_worse(), WORST_HOURS),
+            business: statistics::summary(seasons.in_business(samples, zone)),
             load: seasons.load(samples, zone),
             ..unknown
         }
@@ -170,14 +176,10 @@ impl Subject<'_> {
         if let Some(bands) = self.bands {
             seen += &format!(" ({})", bands.expected(self.unit));
         }
-        if coverage < FULL_COVERAGE {
-            seen += &format!("; only {:.0} % of the time was measured", coverage * 100.0);
+        if let Some(gap) = gap(coverage) {
+            seen += &format!("; {gap}");
         }
-        let band = match self.bands.map_or(Band::Good, |bands| bands.band(bad)) {
-            _ if coverage < LEAST_COVERAGE => Band::Unknown,
-            band if coverage < FULL_COVERAGE => band.max(Band::Warning),
-            band => band,
-        };
+        let band = covered(self.bands.map_or(Band::Good, |bands| bands.band(bad)), coverage);
         let finding = Finding::new(band, self.name, seen).value(bad, self.unit).source(self.query);
         match self.hint.filter(|_| !band.is_fine()) {
             Some(hint) => finding.hint(hint),
@@ -192,6 +194,20 @@ impl Subject<'_> {
             (band, of_band as f64 / samples.len().max(1) as f64)
         };
         [Band::Excellent, Band::Good, Band::Warning, Band::Critical].map(share).to_vec()
+    }
+}
+
+/// What is said where the period was not measured whole.
+pub fn gap(coverage: f64) -> Option<String> {
+    (coverage < FULL_COVERAGE).then(|| format!("only {:.0} % of the time was measured", coverage * 100.0))
+}
+
+/// A verdict on so much of the period: what was hardly measured is unknown, what has gaps is to look at.
+pub fn covered(band: Band, coverage: f64) -> Band {
+    match band {
+        _ if coverage < LEAST_COVERAGE => Band::Unknown,
+        band if coverage < FULL_COVERAGE => band.max(Band::Warning),
+        band => band,
     }
 }
 

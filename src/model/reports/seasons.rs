@@ -87,15 +87,22 @@ impl Seasons {
         Season { off, weekend, business, month_end: self.is_month_end(date) }
     }
 
+    /// The values of business hours.
+    pub fn in_business(&self, samples: &[Sample], zone: Tz) -> Vec<f64> {
+        self.values(samples, zone, |season| season.business)
+    }
+
+    fn values(&self, samples: &[Sample], zone: Tz, wanted: impl Fn(Season) -> bool) -> Vec<f64> {
+        let of_season = samples.iter().filter(|sample| {
+            let at = DateTime::from_timestamp(sample.at, 0).map(|at| at.with_timezone(&zone));
+            at.is_some_and(|at| wanted(self.of(at)))
+        });
+        of_season.map(|sample| sample.value).collect()
+    }
+
     /// What the load was in each season; seasons that the samples do not have are left out.
     pub fn load(&self, samples: &[Sample], zone: Tz) -> Load {
-        let of = |wanted: &dyn Fn(Season) -> bool| {
-            let of_season = samples.iter().filter(|sample| {
-                let at = DateTime::from_timestamp(sample.at, 0).map(|at| at.with_timezone(&zone));
-                at.is_some_and(|at| wanted(self.of(at)))
-            });
-            median(of_season.map(|sample| sample.value))
-        };
+        let of = |wanted: &dyn Fn(Season) -> bool| median(self.values(samples, zone, wanted));
         let quiet = of(&|s| !s.off && !s.weekend && !s.business && !s.month_end);
         let business = of(&|s| s.business && !s.month_end);
         let share = |value: Option<f64>, of: Option<f64>| Some(value? / of.filter(|of| *of > 0.0)?);
@@ -135,6 +142,8 @@ mod tests {
         let load = seasons.load(&samples, Tz::UTC);
         assert_eq!((load.business_hours, load.weekend, load.holiday), (Some(1.8), Some(0.7), Some(0.4)));
         assert!((load.month_end.unwrap() - 240.0 / 180.0).abs() < 1e-9);
+        let business = seasons.in_business(&samples, Tz::UTC);
+        assert!(business.len() == 20 * 9 && business.iter().all(|v| *v >= 180.0), "{} hours", business.len());
         assert_eq!(seasons.load(&[], Tz::UTC), Load::default());
     }
 }

@@ -35,7 +35,9 @@ pub(super) fn body(report: &Capacity) -> Markup {
             p class="muted small" {
                 "Peaks of each day, in UTC. Dashed: what is expected; the area holds nine of ten days to come, by how wrong the same way \
                 of looking ahead would have been in the past. Red: where it is full. Several simple ways are tried on a series' own past, \
-                and the one that would have been right is taken; a jump that never happened cannot be foreseen."
+                and the one that would have been right is taken; a jump that never happened cannot be foreseen. What follows the \
+                load, and whose data do not have the end of a month twice, is told for it by `month_end` of "
+                code { "[capacity.seasons]" } ": " (report.seasons.month_end.from) " to " (report.seasons.month_end.to) " times."
             }
         }
         @if !report.left_out.is_empty() {
@@ -65,7 +67,10 @@ fn row(outlook: &Outlook) -> Markup {
             td data-label="Now" class="number" { @if let Some(now) = outlook.now { (show(now)) } }
             td data-label="Limit" class="number" { @if let Some(limit) = outlook.limit { (show(limit)) } }
             td data-label="Growth a day" class="number" { (growth) }
-            td data-label="Then" { (then) }
+            td data-label="Then" {
+                (then)
+                @if let Some(end) = outlook.month_end { span class="muted small" { " at a month's end up to " (show(end)) } }
+            }
             td data-label="Full" { (full(outlook)) }
         }
     }

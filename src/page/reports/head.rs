@@ -68,6 +68,9 @@ fn words(report: &Report) -> (&'static str, String, String) {
 
 fn all_well(report: &Report) -> (&'static str, &'static str) {
     match report {
+        Report::Security(_) => {
+            ("Nothing to act upon", "Everything below was looked at, and all of it is as it should be.")
+        }
         Report::Performance(_) => ("All as it should be", "Every measure was good for at least 95 % of the time."),
         Report::Capacity(_) => {
             ("Nothing runs full", "No limit is expected to be reached within the time that was looked ahead.")

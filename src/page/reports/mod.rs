@@ -4,6 +4,7 @@ mod advice;
 mod capacity;
 mod head;
 mod performance;
+mod security;
 
 use chrono_tz::Tz;
 use maud::{Markup, html};
@@ -28,6 +29,7 @@ pub fn render(report: &Report) -> String {
                 Report::Performance(report) => (performance::body(report, zone)),
                 Report::Capacity(report) => (capacity::body(report)),
                 Report::Recommendations(report) => (advice::body(report)),
+                Report::Security(report) => (security::body(report, zone)),
             }
         }
         footer {

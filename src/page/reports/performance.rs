@@ -68,6 +68,9 @@ fn row(measure: &Measure, zone: Tz) -> Markup {
 /// How the median changed since the month before.
 fn change(measure: &Measure) -> Option<String> {
     let [.., before, now] = measure.trend.as_slice() else { return None };
+    if measure.unit == Unit::Percent {
+        return Some(format!("{:+.2} points", now.middle - before.middle));
+    }
     let percent = 100.0 * (now.middle - before.middle) / before.middle.abs().max(f64::MIN_POSITIVE);
     percent.is_finite().then(|| format!("{percent:+.0} %"))
 }
@@ -144,15 +147,27 @@ fn details(report: &Performance, measure: &Measure, zone: Tz) -> Markup {
     .into_iter()
     .flatten()
     .collect();
-    let trend: Vec<_> =
-        measure.trend.iter().map(|m| format!("{} {} ({})", m.period, show(m.middle), show(m.bad))).collect();
+    let trend = measure.trend.iter().map(|m| match m.bad {
+        Some(bad) => format!("{} {} ({})", m.period, show(m.middle), show(bad)),
+        None => format!("{} {:.3} %", m.period, m.middle),
+    });
+    let trend: Vec<_> = trend.collect();
+    let told = match measure.trend.first().map(|m| m.bad) {
+        Some(Some(_)) => "; median, in parentheses what 95 % of the time was better than",
+        _ => "; of the service that was least available",
+    };
+    let business = measure.business.map(|s| {
+        let bad = if measure.greater_is_worse { s.p95 } else { s.p5 };
+        format!("median {}, 95 % better than {}", show(s.p50), show(bad))
+    });
     let line = |what: &str, text: String| html! { tr { th scope="row" class="key" { (what) } td { (text) } } };
     html! {
         table class="list" {
             tbody {
                 @if !worst.is_empty() { (line("Worst hours", worst.join(" · "))) }
+                @if let Some(business) = business { (line("Business hours", business)) }
                 @if measure.unit != Unit::Percent && !loads.is_empty() { (line("Beside quiet hours", loads.join(" · "))) }
-                @if trend.len() > 1 { (line("Month by month", format!("{}; median, in parentheses what 95 % of the time was better than", trend.join(" · ")))) }
+                @if trend.len() > 1 { (line("Month by month", format!("{}{told}", trend.join(" · ")))) }
             }
         }
     }
@@ -163,13 +178,14 @@ fn services(report: &Performance) -> Markup {
         section {
             h2 { "Availability, service by service" }
             table class="list" {
-                thead { tr { @for heading in ["Service", "Available", "Minutes down"] { th scope="col" { (heading) } } } }
+                thead { tr { @for heading in ["Service", "Available", "Minutes down", "Measured"] { th scope="col" { (heading) } } } }
                 tbody {
                     @for service in &report.services {
                         tr {
                             td data-label="Service" { (service.name) }
                             td data-label="Available" class="number" { (format!("{:.3} %", service.percent)) }
                             td data-label="Minutes down" class="number" { (format!("{:.0}", service.minutes_down)) }
+                            td data-label="Measured" class="number" { (format!("{:.0} %", service.coverage * 100.0)) }
                         }
                     }
                 }

@@ -72,8 +72,8 @@ pub(super) async fn missing(session: &Session) -> Result<Area, PostgresError> {
     let finding = |key: &tuning::Unindexed| {
         let columns = key.columns.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", ");
         let seen = format!(
-            "the foreign key {} ({columns}) of {} ({}, {}) points to {} and has no index: each of {} changed or deleted there \
-             read the whole table",
+            "the foreign key {} ({columns}) of {} ({}, {}) points to {} and has no index: a row that is changed or deleted \
+             there reads the whole table ({} so far)",
             key.name,
             key.table,
             count(unsigned(key.rows), "row"),

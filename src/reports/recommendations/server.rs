@@ -40,7 +40,12 @@ fn change(setting: &Setting, value: &str) -> String {
     let name = &setting.name;
     let then = if setting.restart { "then restart the server" } else { "SELECT pg_reload_conf();" };
     match setting.source.as_str() {
-        "command line" => format!("take -c {name}={} out of the server's command line, and restart it", setting.value),
+        "command line" => {
+            format!(
+                "-c {name}={value} instead of -c {name}={} on the server's command line, and restart it",
+                setting.value
+            )
+        }
         "database" | "user" | "database user" => {
             format!("it is set for this database or role: ALTER DATABASE … RESET {name}; or ALTER ROLE … RESET {name};")
         }
@@ -59,22 +64,27 @@ pub(super) async fn settings(session: &Session, traffic: &Traffic) -> Result<Are
             findings.push(Finding::new(*band, *name, seen).source("pg_settings").hint(change(setting, right)));
         }
     }
-    if let Some(setting) = of("max_wal_size")
-        && traffic.checkpoints_asked > 100
-        && traffic.checkpoints_asked > traffic.checkpoints_timed
-    {
-        let seen = format!(
-            "{} of {} checkpoints came because there was more WAL than max_wal_size = {} allows",
-            traffic.checkpoints_asked,
-            traffic.checkpoints_asked + traffic.checkpoints_timed,
-            setting.value
-        );
-        let twice = setting.number.map_or_else(|| "4GB".into(), |bytes| format!("{}MB", bytes / 500_000));
-        findings.push(Finding::warning("max_wal_size", seen).source("pg_stat_bgwriter").hint(change(setting, &twice)));
-    }
+    findings.extend(of("max_wal_size").and_then(|setting| forced(setting, traffic)));
     let looked =
         format!("{}, and how many checkpoints WAL forced", WRONG.iter().map(|w| w.0).collect::<Vec<_>>().join(", "));
     Ok(Area::new("Settings", looked, findings))
+}
+
+/// Checkpoints that came because there was much WAL. Those that somebody asked for are counted with them, but have little of it.
+fn forced(setting: &Setting, traffic: &Traffic) -> Option<Finding> {
+    let (asked, timed, limit) = (traffic.checkpoints_asked, traffic.checkpoints_timed, setting.number?);
+    // One comes before the limit is reached, so that it ends in time; a third of it is the least.
+    let by_wal = traffic.wal / asked.max(1) >= limit / 3;
+    if asked <= 100 || asked <= timed || !by_wal {
+        return None;
+    }
+    let all = asked + timed;
+    let seen = format!(
+        "{asked} of {all} checkpoints came because there was more WAL than max_wal_size = {} allows",
+        setting.value
+    );
+    let hint = change(setting, &format!("{}MB", 2 * limit / 1_048_576));
+    Some(Finding::warning("max_wal_size", seen).source("pg_stat_bgwriter, pg_stat_wal").hint(hint))
 }
 
 pub(super) async fn cache(
@@ -125,4 +135,38 @@ pub(super) async fn cache(
     let finding =
         Finding::warning("cache hit ratio", seen).value(percent, Unit::Percent).source("pg_stat_database").hint(hint);
     Area::new(TITLE, looked, vec![finding])
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn only_checkpoints_with_much_wal_speak_of_it() {
+        const GB: i64 = 1 << 30;
+        let setting = Setting {
+            name: "max_wal_size".into(),
+            value: "1GB".into(),
+            number: Some(GB),
+            source: "default".into(),
+            restart: false,
+        };
+        let of = |checkpoints_asked, wal| Traffic {
+            since: DateTime::UNIX_EPOCH,
+            hit: 0,
+            read: 0,
+            bytes: 0,
+            checkpoints_timed: 150,
+            checkpoints_asked,
+            wal,
+            standbys: 0,
+            in_recovery: false,
+        };
+        let found = forced(&setting, &of(200, 100 * GB)).unwrap();
+        assert_eq!(found.hint.as_deref(), Some("ALTER SYSTEM SET max_wal_size = '2048MB'; SELECT pg_reload_conf();"));
+        assert_eq!(forced(&setting, &of(200, GB)), None, "backups ask for checkpoints too");
+        assert_eq!(forced(&setting, &of(100, 200 * GB)), None, "few");
+    }
 }

@@ -221,28 +221,7 @@ mod tests {
     use super::*;
 
     fn stack() -> Stack {
-        Stack {
-            name: "s".into(),
-            root: "/srv/stack".into(),
-            timezone: chrono_tz::UTC,
-            jobs_dir: "/srv/stack/jobs".into(),
-            backup_dir: "/srv/stack/backups".into(),
-            state_dir: "/var/lib/maint".into(),
-            postgres: BTreeMap::new(),
-            docker: crate::model::stack::Docker { host: "unix:///x".into() },
-            compose: None,
-            drill: crate::model::stack::DrillSettings::below("/".as_ref()),
-            stores: std::collections::BTreeMap::new(),
-            notify: Default::default(),
-            audit: crate::model::stack::AuditSettings::default(),
-            systemd: crate::model::systemd::SystemdSettings::default(),
-            daemon: Default::default(),
-            metrics: Default::default(),
-            web: None,
-            sign: Default::default(),
-            targets: Default::default(),
-            reports: Default::default(),
-        }
+        Stack { state_dir: "/var/lib/maint".into(), ..Stack::empty("s", "/srv/stack".as_ref()) }
     }
 
     fn messages(parameters: &str) -> Vec<String> {

@@ -286,28 +286,7 @@ mod tests {
     }
 
     fn stack() -> Stack {
-        Stack {
-            name: "s".into(),
-            root: "/".into(),
-            timezone: chrono_tz::UTC,
-            jobs_dir: "/".into(),
-            backup_dir: "/".into(),
-            state_dir: "/".into(),
-            postgres: BTreeMap::new(),
-            docker: crate::model::stack::Docker { host: String::new() },
-            compose: None,
-            drill: crate::model::stack::DrillSettings::below("/".as_ref()),
-            stores: std::collections::BTreeMap::new(),
-            notify: Default::default(),
-            audit: crate::model::stack::AuditSettings::default(),
-            systemd: crate::model::systemd::SystemdSettings::default(),
-            daemon: Default::default(),
-            metrics: Default::default(),
-            web: None,
-            sign: Default::default(),
-            targets: Default::default(),
-            reports: Default::default(),
-        }
+        Stack::empty("s", "/".as_ref())
     }
 
     fn database(name: &str) -> Database {

@@ -24,6 +24,9 @@ use crate::{
 /// Values of the label `severity` that tell somebody to act now.
 const GRAVE: &[&str] = &["critical", "page", "error", "emergency", "fatal", "high", "p0", "p1"];
 
+/// Grafana's own alerts in place of a rule's that it could not ask: what that rule watches, nobody knows.
+const UNASKED: &[&str] = &["DatasourceError", "DatasourceNoData"];
+
 /// Alerts that nobody resolved: of each `[alertmanager.NAME]`, and of Prometheus where that cannot be asked. Silenced and
 /// inhibited ones are not counted.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -169,10 +172,15 @@ async fn of_server(name: &str, stack: &Stack) -> Vec<Finding> {
 fn finding(labels: &Labels, annotations: &Labels, state: &str) -> Finding {
     let text = |key: &str| annotations.get(key).filter(|text| !text.is_empty());
     let name = labels.get("alertname").map_or("an alert without a name", String::as_str);
-    let place = ["service", "instance", "job"].iter().find_map(|key| labels.get(*key));
+    let rule = labels.get("rulename").filter(|_| UNASKED.contains(&name));
+    let place = rule.or_else(|| ["service", "instance", "job"].iter().find_map(|key| labels.get(*key)));
     let subject = place.map_or_else(|| name.to_owned(), |place| format!("{name} ({place})"));
-    let said = text("summary").or(text("description"));
+    let said = text("summary").or(text("description")).or(text("Error"));
     let seen = said.map_or_else(|| state.to_owned(), |said| format!("{state}: {said}"));
+    if rule.is_some() {
+        let seen = format!("Grafana cannot ask what this rule needs: {seen}");
+        return Finding::unknown(subject, seen).hint("look at the rule's data source, and at its query");
+    }
     let severity = labels.get("severity").map(|severity| severity.to_lowercase());
     let grave = severity.is_some_and(|severity| GRAVE.contains(&severity.as_str()));
     let finding = if grave { Finding::critical(subject, seen) } else { Finding::warning(subject, seen) };

@@ -16,6 +16,7 @@ use crate::{
     model::{
         failure::chain,
         finding::{Finding, Unit},
+        shell::word,
         span::Span,
         stack::Stack,
         units::{Elapsed, count},
@@ -105,9 +106,10 @@ impl Containers {
         let enough = u32::try_from(running).unwrap_or(u32::MAX) >= self.at_least;
         let seen = format!("{running} running, at least {} must", self.at_least);
         let finding = if enough { Finding::good("running", seen) } else { Finding::critical("running", seen) };
-        let label = format!("label com.docker.compose.project={project}");
-        let finding = finding.value(running as f64, Unit::Count).source(format!("containers with the {label}"));
-        if enough { finding } else { finding.hint(format!("see which are missing: docker ps --all --filter {label}")) }
+        let label = format!("label=com.docker.compose.project={project}");
+        let list = format!("docker ps --all --filter {}", word(&label));
+        let finding = finding.value(running as f64, Unit::Count).source(list.as_str());
+        if enough { finding } else { finding.hint(format!("see which are missing: {list}")) }
     }
 
     fn judge(&self, replica: &Replica, before: Option<f64>, now: DateTime<Utc>) -> Finding {
@@ -121,7 +123,12 @@ impl Containers {
                 Finding::critical(name, "ended with exit code 0").hint(format!("start it: docker start {name}"))
             }
             (Condition::Bad(seen), _) => {
-                Finding::critical(name, seen).hint(format!("see why: docker logs --tail 50 {name}"))
+                let then = match replica.state {
+                    State::Down => format!("; start it: docker start {name}"),
+                    State::Paused => format!("; let it go on: docker unpause {name}"),
+                    State::Running | State::Restarting => String::new(),
+                };
+                Finding::critical(name, seen).hint(format!("see why: docker logs --tail 50 {name}{then}"))
             }
             (Condition::Coming(seen), _) => Finding::warning(name, seen).hint("look again in a minute"),
             (Condition::Fine(state), Some(before)) if restarts > before => {
@@ -202,11 +209,11 @@ async fn restarts_before(context: &StepContext) -> Result<BTreeMap<String, f64>,
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::model::finding::Band;
 
-    fn replica(state: State, health: Health) -> Replica {
+    pub(in super::super) fn replica(state: State, health: Health) -> Replica {
         Replica {
             id: "1".into(),
             name: "web".into(),

@@ -25,7 +25,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Disk {
-    /// Paths on the file systems to look at; each must be there. Default: `/`, the backup directory and the state directory.
+    /// Paths on the file systems to look at; each must be there. Default: every file system of this
+    /// host that can run full, and those of the backup and the state directory.
     #[serde(default)]
     paths: Option<Vec<PathBuf>>,
     /// Used space. Default: good below 80 %, critical above 90 %.
@@ -37,6 +38,7 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// Those that the step names, else maint's own.
     fn paths(&self, stack: &Stack) -> BTreeSet<PathBuf> {
         match &self.paths {
             Some(paths) => paths.iter().map(|path| stack.root.join(path)).collect(),
@@ -55,13 +57,24 @@ impl StepKind for Disk {
     }
 
     fn plan(&self, stack: &Stack) -> Vec<String> {
-        self.paths(stack).iter().map(|path| format!("ask how full {} is", path.display())).collect()
+        let mut plan: Vec<String> =
+            self.paths(stack).iter().map(|path| format!("ask how full {} is", path.display())).collect();
+        if self.paths.is_none() {
+            plan.push("ask how full every other file system of this host is".into());
+        }
+        plan
     }
 
     async fn run(&self, context: &StepContext) -> Result<StepReport, StepError> {
         let named = self.paths.is_some();
-        let looked = join_all(self.paths(&context.stack).into_iter().map(|path| look(path, named))).await;
+        let mut paths = self.paths(&context.stack);
         let mut findings = Vec::new();
+        match files::mounts() {
+            _ if named => {}
+            Ok(mounts) => paths.extend(mounts),
+            Err(error) => findings.push(unasked("other file systems", &error)),
+        }
+        let looked = join_all(paths.into_iter().map(|path| look(path, named))).await;
         let mut seen = BTreeSet::new();
         // Paths of one file system are one observation; the first is the shortest.
         for (subject, looked) in looked {

@@ -105,7 +105,7 @@ impl ImageScan {
             of_database.seen = format!("{}; a newer one could not be fetched: {why}", of_database.seen);
         }
         let ignored = self.ignored().unwrap_or_default();
-        let mut findings = vulnerability::expired(&ignored, now.date_naive());
+        let mut findings = vulnerability::decisions(&ignored, now.date_naive());
         for (number, image) in images.iter().enumerate() {
             context.events.progress(number as u64, Some(images.len() as u64), format!("scanning {}", image.name));
             findings.extend(self.one(context, &scanner, image, &ignored).await?);

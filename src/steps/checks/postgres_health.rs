@@ -9,13 +9,13 @@ use super::{at_best, late, measured, summary, unasked, unknown_name};
 use crate::{
     adapters::postgres::{
         PostgresError, Session,
-        health::{self, Activity, Health, Slot, Standby, Wraparound},
+        health::{self, Activity, Health, Recovery, Slot, Standby, Wraparound},
     },
     model::{
         bands::Bands,
         finding::{Band, Finding, Unit},
         span::Span,
-        stack::Stack,
+        stack::{PostgresServer, Stack},
         units::{count, grouped},
     },
     steps::{Problem, StepContext, StepError, StepKind, StepReport},
@@ -24,6 +24,8 @@ use crate::{
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Where transaction ids wrap.
 const WRAP: f64 = 2_147_483_648.0;
+/// A segment of WAL: who has no more than that to replay may just have connected to a quiet server.
+const SEGMENT: f64 = 16.0 * 1024.0 * 1024.0;
 /// As many sessions are named.
 const NAMED: usize = 5;
 /// What a role needs to see the others.
@@ -54,6 +56,9 @@ pub struct PostgresHealth {
     /// Seconds that a standby is behind. Default: good below 10, critical above 60.
     #[serde(default)]
     lag: Option<Bands>,
+    /// Bytes of WAL that a standby has not replayed. Default: good below 1 GB, critical above 10 GB.
+    #[serde(default)]
+    lag_wal: Option<Bands>,
     /// Bytes of WAL that a replication slot holds back. Default: good below 1 GB, critical above 10 GB.
     #[serde(default)]
     slot_wal: Option<Bands>,
@@ -90,7 +95,7 @@ impl StepKind for PostgresHealth {
             health
         };
         let findings = match tokio::time::timeout(within, ask).await {
-            Ok(Ok(health)) => self.judge(&server.dbname, &health),
+            Ok(Ok(health)) => self.judge(server, &health),
             Ok(Err(error)) => vec![self.no_answer(&error)],
             Err(_) => vec![late(&self.server, within)],
         };
@@ -108,17 +113,17 @@ impl PostgresHealth {
         }
     }
 
-    fn judge(&self, dbname: &str, health: &Health) -> Vec<Finding> {
-        let mut findings = vec![self.connections(health), self.size(dbname, health)];
+    fn judge(&self, server: &PostgresServer, health: &Health) -> Vec<Finding> {
+        let mut findings = vec![self.connections(server, health), self.size(&server.dbname, health)];
         let of = |bands: &Option<Bands>, good, critical| bands.clone().unwrap_or_else(|| Bands::below(good, critical));
         let (query, idle) = (of(&self.query, 60.0, 1800.0), of(&self.idle_in_transaction, 300.0, 3600.0));
-        findings.extend(sessions("long-running queries", health.active.as_deref(), &query, health::ACTIVE));
+        findings.extend(sessions("long-running queries", server, health.active.as_deref(), (&query, health::ACTIVE)));
         let idle_sessions = health.idle_in_transaction.as_deref();
-        findings.extend(sessions("idle in transaction", idle_sessions, &idle, health::IDLE));
+        findings.extend(sessions("idle in transaction", server, idle_sessions, (&idle, health::IDLE)));
         let bands = of(&self.wraparound, 40.0, 60.0);
         findings.push(wraparound("transaction ids", &health.transaction_ids, &bands, health));
         findings.push(wraparound("multixacts", &health.multixacts, &bands, health));
-        let lag = of(&self.lag, 10.0, 60.0);
+        let lag = Lag { seconds: of(&self.lag, 10.0, 60.0), wal: of(&self.lag_wal, 1e9, 10e9) };
         findings.extend(replication(health, &lag, self.standbys.unwrap_or(0)));
         let (prepared, oldest) = health.prepared;
         if prepared > 0 {
@@ -126,14 +131,20 @@ impl PostgresHealth {
             let finding = measured("prepared transactions", seconds, Unit::Seconds, Some(&idle));
             let seen = format!("{prepared}, the oldest for {}", finding.seen);
             let finding = Finding { seen, ..finding }.source("SELECT gid, prepared FROM pg_prepared_xacts");
-            findings.push(advised(finding, "end them: COMMIT PREPARED or ROLLBACK PREPARED"));
+            findings.push(advised(
+                finding,
+                &format!(
+                    "see them: {}; end each: COMMIT PREPARED or ROLLBACK PREPARED, and its gid",
+                    server.psql(&server.dbname, &["SELECT * FROM pg_prepared_xacts"])
+                ),
+            ));
         }
         let held = of(&self.slot_wal, 1e9, 10e9);
         findings.extend(health.slots.iter().map(|slot| of_slot(slot, &held)));
         findings
     }
 
-    fn connections(&self, health: &Health) -> Finding {
+    fn connections(&self, server: &PostgresServer, health: &Health) -> Finding {
         let subject = "connections";
         let bands = self.connections.clone().unwrap_or_else(|| Bands::below(80.0, 95.0));
         let Some(connections) = health.connections else {
@@ -142,15 +153,14 @@ impl PostgresHealth {
         let most = health.max_connections;
         let finding = measured(subject, connections as f64 / most as f64 * 100.0, Unit::Percent, Some(&bands));
         let seen = format!("{connections} of {most}, {}", finding.seen);
-        advised(
-            Finding { seen, ..finding }.source(health::CONNECTIONS),
-            "see whose they are: SELECT usename, application_name, count(*) FROM pg_stat_activity GROUP BY 1, 2",
-        )
+        let whose = "SELECT usename, application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3";
+        let hint = format!("see whose they are: {}", server.psql(&server.dbname, &[whose]));
+        advised(Finding { seen, ..finding }.source(health::CONNECTIONS), &hint)
     }
 
     fn size(&self, dbname: &str, health: &Health) -> Finding {
         let finding = measured(format!("{dbname} size"), health.size as f64, Unit::Bytes, self.size.as_ref());
-        advised(finding.source(health::SIZE), "see what grew: the ten largest tables, weekly-database reports them")
+        advised(finding.source(health::SIZE), "see what grew: maint run weekly-database --only bloat")
     }
 }
 
@@ -164,26 +174,40 @@ fn hidden(subject: &str) -> Finding {
 }
 
 /// The oldest session says how good it is; those beyond the band are named. Never the query itself: it may hold secrets.
-fn sessions(subject: &str, sessions: Option<&[Activity]>, bands: &Bands, source: &str) -> Vec<Finding> {
+fn sessions(
+    subject: &str,
+    server: &PostgresServer,
+    sessions: Option<&[Activity]>,
+    (bands, source): (&Bands, &str),
+) -> Vec<Finding> {
     let Some(sessions) = sessions else { return vec![hidden(subject).source(source)] };
     let bad: Vec<&Activity> = sessions.iter().filter(|s| !bands.band(s.seconds).is_fine()).collect();
     if bad.is_empty() {
         let longest = sessions.first().map_or(0.0, |session| session.seconds);
         return vec![Finding::good(subject, "none").value(longest, Unit::Seconds).source(source)];
     }
-    let mut findings: Vec<Finding> = bad.iter().take(NAMED).map(|session| {
-        let Activity { pid, application, user, database, seconds } = session;
-        let program = if application.is_empty() { "a program without a name" } else { application };
-        let who = format!("{subject}, pid {pid}");
-        let finding = measured(who, *seconds, Unit::Seconds, Some(bands));
-        let seen = format!("{}: {program} of {user} in {database}", finding.seen);
-        let hint = format!("see it: SELECT query FROM pg_stat_activity WHERE pid = {pid}; end it: SELECT pg_terminate_backend({pid})");
-        Finding { seen, ..finding }.source(source).hint(hint)
-    }).collect();
+    let mut findings: Vec<Finding> = bad
+        .iter()
+        .take(NAMED)
+        .map(|session| {
+            let Activity { pid, application, user, database, seconds } = session;
+            let program = if application.is_empty() { "a program without a name" } else { application };
+            let who = format!("{subject}, pid {pid}");
+            let finding = measured(who, *seconds, Unit::Seconds, Some(bands));
+            let seen = format!("{}: {program} of {user} in {database}", finding.seen);
+            let psql = |sql: &str| server.psql(&server.dbname, &[sql]);
+            let see = psql(&format!("SELECT query FROM pg_stat_activity WHERE pid = {pid}"));
+            let end = psql(&format!("SELECT pg_terminate_backend({pid})"));
+            let hint = format!("see it: {see}; end it, if it may go: {end}");
+            Finding { seen, ..finding }.source(source).hint(hint)
+        })
+        .collect();
     if bad.len() > NAMED {
         let seen = format!("{} more", bad.len() - NAMED);
-        findings
-            .push(Finding::warning(subject, seen).source(source).hint("see them all: SELECT * FROM pg_stat_activity"));
+        findings.push(Finding::warning(subject, seen).source(source).hint(format!(
+            "see them all: {}",
+            server.psql(&server.dbname, &["SELECT * FROM pg_stat_activity ORDER BY query_start"])
+        )));
     }
     findings
 }
@@ -209,16 +233,52 @@ fn wraparound(what: &str, oldest: &Wraparound, bands: &Bands, health: &Health) -
     advised(finding.source(health::WRAPAROUND), &hint)
 }
 
-fn replication(health: &Health, bands: &Bands, wanted: u32) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if let Some(lag) = health.standby_lag {
-        let finding = match lag {
-            Some(seconds) => measured("lag of this standby", seconds, Unit::Seconds, Some(bands)),
-            None => Finding::unknown("lag of this standby", "it has replayed nothing yet"),
+/// How far behind a standby may be, in time and in WAL.
+struct Lag {
+    seconds: Bands,
+    wal: Bands,
+}
+
+impl Lag {
+    /// The worse of both; who has much to replay and knows no time is not known to be well.
+    fn judge(&self, subject: String, seconds: Option<f64>, bytes: Option<f64>) -> Finding {
+        let wal = bytes.map(|bytes| measured("", bytes, Unit::Bytes, Some(&self.wal)));
+        let behind = wal.as_ref().map_or_else(|| "WAL unknown".into(), |wal| format!("{} of WAL", wal.seen));
+        let finding = match seconds {
+            Some(seconds) => {
+                let finding = measured(subject, seconds, Unit::Seconds, Some(&self.seconds));
+                Finding { seen: format!("{} behind, {behind}", finding.seen), ..finding }
+            }
+            None if bytes.is_none_or(|bytes| bytes > SEGMENT) => {
+                Finding::unknown(subject, format!("{behind} behind, no time is known"))
+            }
+            None => Finding::good(subject, format!("{behind} behind")).value(0.0, Unit::Seconds),
         };
-        findings
-            .push(advised(finding.source("pg_last_xact_replay_timestamp()"), "look at its log, and at its primary"));
+        at_best(finding, wal.map_or(Band::Good, |wal| wal.band))
     }
+}
+
+/// A server that replays: paused by somebody it falls behind, and without its primary it does not know how far.
+fn of_recovery(recovery: &Recovery, lag: &Lag) -> Finding {
+    let finding = lag.judge("lag of this standby".into(), recovery.seconds, recovery.bytes);
+    let finding = match recovery.connected {
+        Some(false) => {
+            let seen = format!("it is not connected to its primary; {} of what it received last", finding.seen);
+            at_best(Finding { seen, ..finding }, Band::Unknown)
+        }
+        _ => finding,
+    };
+    let finding =
+        finding.source("pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), pg_last_xact_replay_timestamp()");
+    if recovery.paused {
+        let seen = format!("replay is paused; {}", finding.seen);
+        return at_best(Finding { seen, ..finding }, Band::Warning).hint("go on: SELECT pg_wal_replay_resume()");
+    }
+    advised(finding, "look at its log, and at its primary")
+}
+
+fn replication(health: &Health, lag: &Lag, wanted: u32) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = health.recovery.iter().map(|recovery| of_recovery(recovery, lag)).collect();
     let Some(standbys) = &health.standbys else {
         if wanted > 0 {
             findings.push(hidden("standbys"));
@@ -231,17 +291,13 @@ fn replication(health: &Health, bands: &Bands, wanted: u32) -> Vec<Finding> {
         let finding = Finding::critical("standbys", seen).value(f64::from(there), Unit::Count);
         findings.push(finding.source("pg_stat_replication").hint("start the missing one, and look at its log"));
     }
-    findings.extend(standbys.iter().map(|standby| of_standby(standby, bands)));
+    findings.extend(standbys.iter().map(|standby| of_standby(standby, lag)));
     findings
 }
 
-fn of_standby(standby: &Standby, bands: &Bands) -> Finding {
-    let finding =
-        measured(format!("standby {}", standby.name), standby.seconds.unwrap_or(0.0), Unit::Seconds, Some(bands));
-    let bytes = standby.bytes.map(|bytes| crate::model::finding::Quantity::new(bytes, Unit::Bytes).to_string());
-    let seen =
-        format!("{} behind, {} of WAL, {}", finding.seen, bytes.unwrap_or_else(|| "unknown".into()), standby.state);
-    let finding = Finding { seen, ..finding };
+fn of_standby(standby: &Standby, lag: &Lag) -> Finding {
+    let finding = lag.judge(format!("standby {}", standby.name), standby.seconds, standby.bytes);
+    let finding = Finding { seen: format!("{}, {}", finding.seen, standby.state), ..finding };
     let finding = if standby.state == "streaming" { finding } else { at_best(finding, Band::Warning) };
     advised(finding.source("pg_stat_replication"), "look at the standby's log, and at the network between them")
 }
@@ -267,6 +323,7 @@ fn of_slot(slot: &Slot, bands: &Bands) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::stack::tests::example;
 
     #[test]
     fn slots_and_standbys_are_judged() {
@@ -280,17 +337,66 @@ mod tests {
         assert_eq!(slot(false, "reserved", 1e6), Band::Warning);
         assert_eq!(slot(true, "extended", 20e9), Band::Critical);
         assert_eq!(slot(true, "lost", 0.0), Band::Critical);
-        let standby = |state: &str, seconds| {
-            let standby = Standby { name: "b".into(), state: state.into(), seconds, bytes: Some(0.0) };
-            of_standby(&standby, &Bands::below(10.0, 60.0)).band
+        let lag = Lag { seconds: Bands::below(10.0, 60.0), wal: Bands::below(1e9, 10e9) };
+        let standby = |state: &str, seconds, bytes| {
+            let standby = Standby { name: "b".into(), state: state.into(), seconds, bytes };
+            of_standby(&standby, &lag).band
         };
-        assert_eq!(standby("streaming", None), Band::Good);
-        assert_eq!(standby("streaming", Some(61.0)), Band::Critical);
-        assert_eq!(standby("catchup", Some(1.0)), Band::Warning);
+        assert_eq!(standby("streaming", None, Some(0.0)), Band::Good);
+        assert_eq!(standby("streaming", Some(61.0), Some(0.0)), Band::Critical);
+        assert_eq!(standby("streaming", Some(0.1), Some(2e9)), Band::Warning);
+        assert_eq!(standby("streaming", None, Some(100e6)), Band::Unknown, "no time known is not no time behind");
+        assert_eq!(standby("streaming", None, Some(11e9)), Band::Critical);
+        assert_eq!(standby("startup", None, None), Band::Unknown);
+        assert_eq!(standby("catchup", Some(1.0), Some(0.0)), Band::Warning);
+        let replays = |seconds, paused, connected| {
+            of_recovery(&Recovery { seconds, bytes: Some(0.0), paused, connected }, &lag).band
+        };
+        assert_eq!(replays(Some(0.0), false, Some(true)), Band::Good);
+        assert_eq!(replays(Some(0.0), true, Some(true)), Band::Warning);
+        assert_eq!(replays(Some(3.0), false, Some(false)), Band::Unknown);
+        assert_eq!(replays(Some(61.0), false, Some(false)), Band::Critical);
+        assert_eq!(replays(Some(3.0), false, None), Band::Good, "what is fed from an archive has no connection");
+    }
+
+    #[test]
+    fn wraparound_is_judged_by_where_ids_wrap_and_by_who_is_at_work() {
+        let judged = |age, workers| {
+            let health = Health { autovacuum_workers: workers, ..idle() };
+            let oldest = Wraparound { database: "d".into(), age };
+            wraparound("transaction ids", &oldest, &Bands::below(40.0, 60.0), &health)
+        };
+        // The usual sawtooth, up to the server's own limit and a while beyond it.
+        assert_eq!(judged(199_000_000, Some(0)).band, Band::Good);
+        assert_eq!(judged(310_000_000, Some(1)).band, Band::Good);
+        let alone = judged(310_000_000, Some(0));
+        assert!(alone.band == Band::Warning && alone.seen.contains("no autovacuum worker is at work"), "{alone:?}");
+        assert_eq!(judged(900_000_000, Some(1)).band, Band::Warning);
+        let near = judged(1_300_000_000, Some(1));
+        assert!(near.band == Band::Critical && near.hint.is_some_and(|hint| hint.contains("VACUUM FREEZE in d")));
+    }
+
+    fn idle() -> Health {
+        let oldest = Wraparound { database: "d".into(), age: 0 };
+        Health {
+            connections: Some(1),
+            max_connections: 100,
+            size: 1,
+            active: Some(Vec::new()),
+            idle_in_transaction: Some(Vec::new()),
+            transaction_ids: oldest.clone(),
+            multixacts: oldest,
+            freeze_max_age: 200_000_000,
+            autovacuum_workers: Some(0),
+            recovery: None,
+            standbys: Some(Vec::new()),
+            prepared: (0, None),
+            slots: Vec::new(),
+        }
     }
 
     #[test]
     fn what_a_role_may_not_see_is_not_none() {
-        assert_eq!(sessions("x", None, &Bands::below(1.0, 2.0), "q")[0].band, Band::Unknown);
+        assert_eq!(sessions("x", &example(), None, (&Bands::below(1.0, 2.0), "q"))[0].band, Band::Unknown);
     }
 }

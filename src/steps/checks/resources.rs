@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{at_best, containers, late, measured, summary, unasked};
+use super::{at_best, containers, late, listed, measured, summary, unasked};
 use crate::{
     adapters::{
         docker::{Docker, DockerError, Replica, State, Usage},
@@ -17,7 +17,7 @@ use crate::{
         finding::{Band, Finding, Unit},
         span::Span,
         stack::Stack,
-        units::ByteSize,
+        units::{ByteSize, count},
     },
     steps::{Problem, StepContext, StepError, StepKind, StepReport},
 };
@@ -40,9 +40,12 @@ pub struct Resources {
     /// Processor time of all together, in percent of the host's cores.
     #[serde(default)]
     total_cpu: Option<Bands>,
-    /// Memory of all together.
+    /// Memory of all together, or of `total_memory_of`.
     #[serde(default)]
     total_memory: Option<Bands>,
+    /// Services whose memory `total_memory` is about. Default: all.
+    #[serde(default)]
+    total_memory_of: Option<Vec<String>>,
     /// The compose project. Default: that of `[compose]`.
     #[serde(default)]
     project: Option<String>,
@@ -94,12 +97,9 @@ impl Resources {
     fn findings(&self, used: &[Used]) -> Vec<Finding> {
         let usage = |used: &Used| used.1.as_ref().ok().copied();
         let cpu: Option<f64> = used.iter().map(|used| usage(used)?.cpu).sum();
-        let memory: Option<u64> = used.iter().map(|used| usage(used)?.memory).sum();
         let cores = host::cores() as f64;
-        let mut findings = vec![
-            total("all containers, cpu", cpu.map(|cpu| cpu / cores), Unit::Percent, self.total_cpu.as_ref()),
-            total("all containers, memory", memory.map(|m| m as f64), Unit::Bytes, self.total_memory.as_ref()),
-        ];
+        let cpu = total("all containers, cpu", cpu.map(|cpu| cpu / cores), Unit::Percent, self.total_cpu.as_ref());
+        let mut findings = vec![cpu, self.memory_together(used)];
         for (replica, usage) in used {
             match usage {
                 Ok(usage) => findings.extend(self.of_one(replica, *usage)),
@@ -107,6 +107,26 @@ impl Resources {
             }
         }
         findings
+    }
+
+    /// A sum that lacks a part is none.
+    fn memory_together(&self, used: &[Used]) -> Finding {
+        let services = self.total_memory_of.as_deref();
+        let subject = services.map_or("all containers, memory".to_owned(), |services| {
+            format!("{} together, memory", count(services.len() as u64, "service"))
+        });
+        let missing = services.into_iter().flatten().find(|name| !used.iter().any(|used| used.0.service == **name));
+        if let Some(name) = missing {
+            let finding = Finding::unknown(subject, format!("no container of the service {name} runs"));
+            return finding.hint("start it, or correct `total_memory_of` of the step");
+        }
+        let part = |used: &&Used| services.is_none_or(|services| services.contains(&used.0.service));
+        let memory: Option<u64> = used.iter().filter(part).map(|used| used.1.as_ref().ok()?.memory).sum();
+        let finding = total(&subject, memory.map(|memory| memory as f64), Unit::Bytes, self.total_memory.as_ref());
+        match services {
+            Some(services) => finding.source(format!("the memory of {}", listed(services))),
+            None => finding,
+        }
     }
 
     fn of_one(&self, replica: &Replica, usage: Usage) -> [Finding; 2] {
@@ -160,6 +180,67 @@ fn total(subject: &str, value: Option<f64>, unit: Unit, bands: Option<&Bands>) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{adapters::docker::Health, steps::checks::containers::tests::replica};
+
+    /// A container of a service that uses so much.
+    fn used(service: &str, cpu: Option<f64>, memory: Option<u64>) -> Used {
+        let replica =
+            Replica { name: service.into(), service: service.into(), ..replica(State::Running, Health::None) };
+        (replica, Ok(Usage { cpu, memory, limit: None }))
+    }
+
+    fn step(total_memory_of: Option<&[&str]>) -> Resources {
+        Resources {
+            cpu: Some(Bands::below(50.0, 85.0)),
+            memory: Some(Bands::below(300e6, 500e6)),
+            total_cpu: Some(Bands::below(50.0, 85.0)),
+            total_memory: Some(Bands::below(300e6, 500e6)),
+            total_memory_of: total_memory_of.map(|names| names.iter().map(|&name| name.into()).collect()),
+            project: None,
+            timeout: None,
+        }
+    }
+
+    fn band(findings: &[Finding], subject: &str) -> Band {
+        let found = findings.iter().find(|finding| finding.subject == subject);
+        found.unwrap_or_else(|| panic!("nothing of {subject}: {findings:#?}")).band
+    }
+
+    #[test]
+    fn each_and_all_are_held_against_their_bands() {
+        let every_core = host::cores() as f64 * 100.0;
+        let findings = step(None)
+            .findings(&[used("a", Some(every_core), Some(310_000_000)), used("b", Some(10.0), Some(510_000_000))]);
+        for (subject, expected) in [
+            ("a, cpu", Band::Critical),
+            ("b, cpu", Band::Good),
+            ("all containers, cpu", Band::Critical),
+            ("a, memory", Band::Warning),
+            ("b, memory", Band::Critical),
+            ("all containers, memory", Band::Critical),
+        ] {
+            assert_eq!(band(&findings, subject), expected, "{subject}");
+        }
+        let findings = step(None).findings(&[used("a", Some(1.0), Some(1)), used("b", None, None)]);
+        assert_eq!(band(&findings, "all containers, memory"), Band::Unknown, "a part is missing");
+        assert_eq!(band(&findings, "all containers, cpu"), Band::Unknown);
+        assert_eq!(band(&findings, "a, memory"), Band::Good);
+    }
+
+    #[test]
+    fn the_applications_own_memory_is_added_up_without_the_databases() {
+        let all = [
+            used("hub", Some(1.0), Some(150_000_000)),
+            used("engines", Some(1.0), Some(140_000_000)),
+            used("postgres", Some(1.0), Some(2_000_000_000)),
+        ];
+        let findings = step(Some(&["hub", "engines"])).findings(&all);
+        let together = findings.iter().find(|finding| finding.subject == "2 services together, memory").unwrap();
+        assert_eq!((together.band, together.seen.as_str()), (Band::Good, "290.0 MB"));
+        assert_eq!(band(&findings, "postgres, memory"), Band::Critical);
+        let findings = step(Some(&["hub", "gone"])).findings(&all);
+        assert_eq!(band(&findings, "2 services together, memory"), Band::Unknown, "who is gone saves nothing");
+    }
 
     #[test]
     fn a_near_limit_is_seen_and_a_missing_one_is_said() {

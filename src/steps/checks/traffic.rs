@@ -5,7 +5,7 @@ use futures_util::future::{join, join_all};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{chosen, measured, series, summary, unasked, unknown_names};
+use super::{at_best, chosen, measured, series, summary, unasked, unknown_names};
 use crate::{
     adapters::{clock, prometheus::Prometheus},
     model::{
@@ -17,8 +17,8 @@ use crate::{
     steps::{Problem, StepContext, StepError, StepKind, StepReport},
 };
 
-/// The day so far, by `[metric.NAME]`: peak and mean of the whole day and of business hours, against the same weekday a
-/// week before, and how much of the day the stack was up.
+/// The day so far, by `[metric.NAME]`: peak and mean of the whole day and of business hours, how many events there were, the
+/// change against the same weekday a week before, and how much of the day the stack was up. Gaps in the data are unknown.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Traffic {
@@ -124,8 +124,12 @@ impl Traffic {
         let finding = match asked {
             Ok(Some(course)) => {
                 let finding = measured(subject, course.mean * 100.0, Unit::Percent, Some(&bands));
-                let seen = format!("{}, {:.0} % of the day has data", finding.seen, course.covered * 100.0);
-                Finding { seen, ..finding }
+                match course.doubt(stack.timezone) {
+                    Some((band, doubt)) => {
+                        at_best(Finding { seen: format!("{}, {doubt}", finding.seen), ..finding }, band)
+                    }
+                    None => finding,
+                }
             }
             Ok(None) => Finding::unknown(subject, "there is no data of this day"),
             Err(error) => unasked(subject, &error),

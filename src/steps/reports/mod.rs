@@ -3,6 +3,7 @@
 pub mod capacity;
 pub mod performance;
 pub mod recommendations;
+pub mod security_report;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;

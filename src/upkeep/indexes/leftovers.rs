@@ -56,7 +56,7 @@ pub(super) async fn repair(stage: &Stage<'_>, tally: &mut Tally) -> Result<BTree
                 let seen = format!("somebody is at work on the indexes of {}; left alone", index.table.0);
                 tally.findings.push(Finding::good(subject, seen));
             }
-            None => tally.undone(broken(&index)),
+            None => tally.undone(broken(stage, &index)),
             Some(kind) => match remove(stage, &index).await? {
                 None => {
                     tally.mended += 1;
@@ -66,7 +66,7 @@ pub(super) async fn repair(stage: &Stage<'_>, tally: &mut Tally) -> Result<BTree
                         again.extend(index.twin);
                     }
                 }
-                Some(why) => tally.undone(stays(&index, &why)),
+                Some(why) => tally.undone(stays(stage, &index, &why)),
             },
         }
     }
@@ -85,7 +85,7 @@ pub(super) async fn remove_new(
             continue;
         }
         if let Some(why) = remove(stage, &index).await? {
-            left = Some(stays(&index, &why));
+            left = Some(stays(stage, &index, &why));
         }
     }
     Ok(left)
@@ -120,18 +120,18 @@ async fn remove(stage: &Stage<'_>, index: &InvalidIndex) -> Result<Option<String
     }
 }
 
-fn stays(index: &InvalidIndex, why: &str) -> Finding {
+fn stays(stage: &Stage<'_>, index: &InvalidIndex, why: &str) -> Finding {
+    let drop = stage.psql(&[&format!("DROP INDEX CONCURRENTLY {}", index.name.quoted())]);
     Finding::critical(index.name.to_string(), format!("left by a rebuild, and every writer pays for it: {why}"))
-        .hint(format!("the next run removes it; or: DROP INDEX CONCURRENTLY {}", index.name.quoted()))
+        .hint(format!("the next run removes it; or: {drop}"))
 }
 
-fn broken(index: &InvalidIndex) -> Finding {
+fn broken(stage: &Stage<'_>, index: &InvalidIndex) -> Finding {
     let seen = format!("invalid: no query of {} uses it, and every writer pays for it", index.table.0);
-    Finding::critical(index.name.to_string(), seen).hint(format!(
-        "drop it, and make it again if it is wanted: DROP INDEX CONCURRENTLY {}; {}",
-        index.name.quoted(),
-        index.definition.replacen(" INDEX ", " INDEX CONCURRENTLY ", 1)
-    ))
+    let drop = stage.psql(&[&format!("DROP INDEX CONCURRENTLY {}", index.name.quoted())]);
+    let make = stage.psql(&[&index.definition.replacen(" INDEX ", " INDEX CONCURRENTLY ", 1)]);
+    Finding::critical(index.name.to_string(), seen)
+        .hint(format!("drop it: {drop}; make it again, if it is wanted: {make}"))
 }
 
 #[cfg(test)]

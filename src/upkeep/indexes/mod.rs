@@ -162,25 +162,29 @@ impl Stage<'_> {
         Ok(due)
     }
 
+    /// What somebody types to have that done.
+    fn psql(&self, statements: &[&str]) -> String {
+        self.request.server.psql(self.request.database, statements)
+    }
+
     /// Why an index that looks bloated is not to be rebuilt.
     fn objection(&self, index: &Estimated, bloat: Option<Bloat>) -> Option<Finding> {
         let air = bloat.map_or(0.0, |bloat| bloat.percent);
         let seen = |why: &str| format!("{}, about {air:.0} % of it air, not rebuilt: {why}", ByteSize(index.bytes));
         let name = index.name.to_string();
+        let reindex = format!("REINDEX INDEX {}", index.name.quoted());
         if index.system {
             let why = "a system catalogue's index cannot be rebuilt beside running queries";
             return Some(
-                Finding::warning(name, seen(why)).hint(format!(
-                    "in a quiet hour, for it locks the catalogue: REINDEX INDEX {}",
-                    index.name.quoted()
-                )),
+                Finding::warning(name, seen(why))
+                    .hint(format!("in a quiet hour, for it locks the catalogue: {}", self.psql(&[&reindex]))),
             );
         }
         if index.exclusion {
             let why = "an exclusion constraint's index cannot be rebuilt beside running queries";
             return Some(
                 Finding::warning(name, seen(why))
-                    .hint(format!("in a quiet hour, for it locks the table: REINDEX INDEX {}", index.name.quoted())),
+                    .hint(format!("in a quiet hour, for it locks the table: {}", self.psql(&[&reindex]))),
             );
         }
         if index.changed > STALE_PERCENT {
@@ -228,7 +232,7 @@ impl Stage<'_> {
                 self.patience = Duration::ZERO;
                 let more = if old.len() > 1 { format!(" and {} more", old.len() - 1) } else { String::new() };
                 let seen = format!("not rebuilt: waited {} for {first}{more}", Elapsed(waited));
-                let hint = format!("look at what it does, and end it if it may go: {}", first.remedy());
+                let hint = format!("look at what it does, and end it if it may go: {}", self.psql(&[&first.remedy()]));
                 return Ok(Some(Finding::critical(index.name.to_string(), seen).hint(hint)));
             }
             let pause = Duration::from_millis(500).min(self.patience.saturating_sub(waited));

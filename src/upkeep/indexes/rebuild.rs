@@ -155,8 +155,10 @@ impl Watch<'_> {
         let by = holder.as_ref().map(|holder| format!(" for {holder}")).unwrap_or_default();
         let finding = Finding::critical(name, format!("not rebuilt: gave up after waiting {timeout}{by}")).source(sql);
         Ok(finding.hint(match holder {
-            Some(holder) => format!("look at what it does, and end it if it may go: {}", holder.remedy()),
-            None => "try again when older transactions have ended; see pg_stat_activity".to_owned(),
+            Some(holder) => {
+                format!("look at what it does, and end it if it may go: {}", self.stage.psql(&[&holder.remedy()]))
+            }
+            None => "try again when older transactions have ended; it is rebuilt at the next run".to_owned(),
         }))
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, io, path::Path, time::Duration};
 
+use chrono::TimeDelta;
+
 use super::{
     LogsRequest,
     live::{Live, Rotated, Writer},
@@ -11,7 +13,7 @@ use crate::{
     adapters::holders,
     model::{
         finding::{Finding, Unit},
-        units::{ByteSize, Elapsed, count},
+        units::{ByteSize, Elapsed, age, count},
     },
     upkeep::Done,
 };
@@ -157,7 +159,7 @@ impl Tally {
             ),
         }];
         if let Some(after) = request.delete_after.filter(|_| self.deleted > 0) {
-            let older = humantime::format_duration(after);
+            let older = age(TimeDelta::from_std(after).unwrap_or(TimeDelta::MAX));
             parts.push(format!(
                 "{} older than {older} removed, {}",
                 number(self.deleted, "log"),

@@ -123,18 +123,15 @@ struct Known {
     service: Service,
     image: String,
     new: Image,
-    hash: Option<String>,
+    is_as_written: bool,
     replicas: Vec<Replica>,
 }
 
 impl Known {
     /// Whether every container runs, from this image, made from what the files say now.
     fn is_up_to_date(&self) -> bool {
-        let as_is = |replica: &Replica| {
-            let as_written = self.hash.is_none() || replica.config_hash == self.hash;
-            replica.state == State::Running && replica.image_id == self.new.id && as_written
-        };
-        !self.replicas.is_empty() && self.replicas.iter().all(as_is)
+        let as_is = |replica: &Replica| replica.state == State::Running && replica.image_id == self.new.id;
+        self.is_as_written && !self.replicas.is_empty() && self.replicas.iter().all(as_is)
     }
 }
 
@@ -178,7 +175,12 @@ async fn know(by: &By<'_>, file: &File, hashes: &BTreeMap<String, String>, name:
     let new = by.docker.image(&image).await?;
     let new = new.ok_or_else(|| RollError::NoImage { service: name.to_owned(), image: image.clone() })?;
     let replicas = by.docker.replicas(project, Some(name)).await?;
-    Ok(Known { name: name.to_owned(), service, image, new, hash: hashes.get(name).cloned(), replicas })
+    let hash = hashes.get(name);
+    let names: Vec<&str> = replicas.iter().map(|replica| replica.name.as_str()).collect();
+    let is_as_written = hash.is_none()
+        || replicas.iter().all(|replica| replica.config_hash.as_ref() == hash)
+        || by.compose.would_leave(name, &names, by.cancel).await?;
+    Ok(Known { name: name.to_owned(), service, image, new, is_as_written, replicas })
 }
 
 /// What forbids an update is found before anything is touched.

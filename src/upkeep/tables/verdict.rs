@@ -12,6 +12,7 @@ use crate::{
         upkeep::{self, Counters, Holder, Upkept},
     },
     model::{
+        contents::quoted,
         finding::{Finding, Unit},
         units::{ByteSize, Elapsed, count},
     },
@@ -105,9 +106,11 @@ fn silent(request: &TablesRequest<'_>, tried: &Tried) -> Finding {
     Finding::critical(tried.table.name.to_string(), format!("not done: {}", said(tried)))
         .source(format!("{verb} {}", tried.table.name.quoted()))
         .hint(format!(
-            "let its owner or a superuser do it, e.g. GRANT its owner TO {role}; on PostgreSQL 17: GRANT MAINTAIN ON {} \
-             TO {role}",
-            tried.table.name.quoted()
+            "let its owner or a superuser do it, e.g. GRANT its owner TO {role}; on PostgreSQL 17: {}",
+            request.server.psql(
+                request.database,
+                &[&format!("GRANT MAINTAIN ON {} TO {}", tried.table.name.quoted(), quoted(role))]
+            )
         ))
 }
 
@@ -119,7 +122,10 @@ fn locked(request: &TablesRequest<'_>, tried: &Tried, holders: &[Holder]) -> Fin
     let waited = Elapsed(request.lock_timeout);
     let hint = holders.first().map_or_else(
         || "it is tried again at the next run".to_owned(),
-        |holder| format!("it is tried again at the next run; to end what holds it: {}", holder.remedy()),
+        |holder| {
+            let end = request.server.psql(request.database, &[&holder.remedy()]);
+            format!("it is tried again at the next run; to end what holds it: {end}")
+        },
     );
     Finding::warning(tried.table.name.to_string(), format!("not done: it was still locked after {waited}{by}"))
         .source(format!("{} {}", verb(request, &tried.table), tried.table.name.quoted()))

@@ -15,14 +15,14 @@ pub struct Traffic {
     pub hit: i64,
     /// Blocks that were asked from the system.
     pub read: i64,
-    /// Bytes of temporary files.
-    pub temporary: i64,
     /// The database's bytes.
     pub bytes: i64,
     /// Checkpoints because time was up.
     pub checkpoints_timed: i64,
     /// Checkpoints because there was much WAL, or somebody asked.
     pub checkpoints_asked: i64,
+    /// Bytes of WAL.
+    pub wal: i64,
     /// Standbys, whose use of indexes is counted there.
     pub standbys: i64,
     /// Whether this server is itself one.
@@ -43,19 +43,19 @@ pub async fn traffic(session: &Session) -> Result<Traffic, PostgresError> {
         "(SELECT checkpoints_timed FROM pg_stat_bgwriter), (SELECT checkpoints_req FROM pg_stat_bgwriter)"
     };
     let sql = format!(
-        "SELECT greatest(coalesce(stats_reset, pg_postmaster_start_time()), '-infinity'), blks_hit, blks_read, temp_bytes, \
-         pg_database_size(datid), {checkpoints}, (SELECT count(*) FROM pg_stat_replication), pg_is_in_recovery() \
-         FROM pg_stat_database WHERE datname = current_database()"
+        "SELECT greatest(coalesce(stats_reset, pg_postmaster_start_time()), '-infinity'), blks_hit, blks_read, \
+         pg_database_size(datid), {checkpoints}, (SELECT wal_bytes::int8 FROM pg_stat_wal), \
+         (SELECT count(*) FROM pg_stat_replication), pg_is_in_recovery() FROM pg_stat_database WHERE datname = current_database()"
     );
     let row = session.one("asking what the server counted", &sql, &[]).await?;
     Ok(Traffic {
         since: row.get::<_, SystemTime>(0).into(),
         hit: row.get(1),
         read: row.get(2),
-        temporary: row.get(3),
-        bytes: row.get(4),
-        checkpoints_timed: row.get(5),
-        checkpoints_asked: row.get(6),
+        bytes: row.get(3),
+        checkpoints_timed: row.get(4),
+        checkpoints_asked: row.get(5),
+        wal: row.get(6),
         standbys: row.get(7),
         in_recovery: row.get(8),
     })

@@ -19,8 +19,10 @@ pub enum Statements {
 pub struct Slow {
     /// Its id.
     pub id: i64,
-    /// Its text, cut.
+    /// Its text, cut where it is long.
     pub text: String,
+    /// Whether it was cut.
+    pub cut: bool,
     /// How often it ran.
     pub calls: i64,
     /// Milliseconds of an average run.
@@ -46,8 +48,8 @@ pub async fn slow_statements(session: &Session, mean: f64, share: f64) -> Result
         "WITH s AS (SELECT queryid, query, calls, mean_exec_time, total_exec_time, \
          100 * total_exec_time / nullif(sum(total_exec_time) OVER (), 0) AS share FROM {}.pg_stat_statements \
          WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())) \
-         SELECT queryid, left(regexp_replace(query, '\\s+', ' ', 'g'), 400), calls, mean_exec_time, total_exec_time, share \
-         FROM s WHERE query ~* '^\\s*(select|insert|update|delete|with|merge)\\M' AND calls > 1 \
+         SELECT queryid, left(regexp_replace(query, '\\s+', ' ', 'g'), 400), calls, mean_exec_time, total_exec_time, share, \
+         length(regexp_replace(query, '\\s+', ' ', 'g')) > 400 FROM s WHERE query ~* '^\\s*(select|insert|update|delete|with|merge)\\M' AND calls > 1 \
          AND total_exec_time >= 1000 AND (mean_exec_time >= $1 OR share >= $2) AND query !~ 'pg_catalog|pg_stat_' \
          ORDER BY total_exec_time DESC LIMIT 10",
         contents::quoted(&schema)
@@ -60,6 +62,7 @@ pub async fn slow_statements(session: &Session, mean: f64, share: f64) -> Result
         mean: row.get(3),
         total: row.get(4),
         share: row.get::<_, Option<f64>>(5).unwrap_or(0.0),
+        cut: row.get::<_, Option<bool>>(6).unwrap_or(true),
     };
     Ok(Statements::Counted(rows.iter().map(of).collect()))
 }

@@ -275,6 +275,9 @@ fn judged(
         band = Band::Warning;
         seen += &format!("; at the end of a month, as much busier as `[capacity.seasons]` says, {}", show(end));
     }
+    if let (Some(end), None) = (month_end, known.limit) {
+        seen += &format!("; at the end of a month up to {}", show(end));
+    }
     let finding = Finding::new(band, &known.name, seen).value(now, resource.unit);
     match resource.hint.as_ref().filter(|_| !band.is_fine()) {
         Some(hint) => finding.hint(hint),
@@ -332,6 +335,8 @@ mod tests {
         assert_eq!((storage.finding.band, storage.month_end), (Band::Good, None));
         let load = of(true);
         assert_eq!((load.finding.band, load.month_end), (Band::Warning, Some(150.0)), "{:?}", load.finding);
+        let unlimited = outlook(&resource(true), known(40, None, |_| 100.0), 90, &Seasons::default());
+        assert!(unlimited.finding.seen.ends_with("; at the end of a month up to 150 B"), "{:?}", unlimited.finding);
         // Who knows the ends of two months needs nobody's word for them.
         let long = outlook(&resource(true), known(100, Some(130.0), |_| 100.0), 90, &Seasons::default());
         assert_eq!(long.finding.band, Band::Good);

@@ -62,7 +62,7 @@ pub fn resource(name: &str, targets: &Targets) -> Option<Resource> {
         ),
         "throughput" => {
             let metric = THROUGHPUT.iter().find_map(|name| targets.metric.get(*name))?;
-            let (query, unit) = (metric.query.clone(), metric.unit);
+            let (query, unit) = (metric.whole(), metric.unit);
             return Some(Resource { name: name.into(), query, limit: Limit::None, unit, load: true, hint: None });
         }
         _ => return None,

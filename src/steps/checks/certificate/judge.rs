@@ -7,7 +7,10 @@ use crate::{
         roots::{Roots, RootsError},
         tls::{Chain, Distrust, Facts},
     },
-    model::finding::{Band, Finding, Unit},
+    model::{
+        detail::Detail,
+        finding::{Band, Finding, Unit},
+    },
     steps::checks::unasked,
 };
 
@@ -55,8 +58,10 @@ pub fn judge(
 fn expiry(subject: &str, leaf: &Facts, end: DateTime<Utc>, now: DateTime<Utc>) -> Finding {
     const RENEW: &str = "renew it: certbot renew; then reload the server";
     let left = end - now;
-    let share = seconds(left) / seconds(leaf.not_after - leaf.not_before);
+    let life = seconds(leaf.not_after - leaf.not_before);
+    let share = if life > 0.0 { seconds(left) / life } else { 0.0 };
     let of_life = format!("{:.0} % of its life left", share * 100.0);
+    let detail = Detail::Certificate { from: leaf.not_before, until: end, left: share };
     let end = day(end);
     let finding = match () {
         () if left < TimeDelta::zero() => Finding::critical(subject, format!("expired {end}")).hint(RENEW),
@@ -68,7 +73,7 @@ fn expiry(subject: &str, leaf: &Facts, end: DateTime<Utc>, now: DateTime<Utc>) -
         () if share >= CRITICAL_BELOW => Finding::warning(subject, format!("ends {end}, {of_life}")).hint(RENEW),
         () => Finding::critical(subject, format!("ends {end}, {of_life}")).hint(RENEW),
     };
-    finding.value(seconds(left) / SECONDS_A_DAY, Unit::Days)
+    finding.value(seconds(left) / SECONDS_A_DAY, Unit::Days).detail(detail)
 }
 
 /// One that signed it and does not outlive it: its end is the certificate's. That of any other is no matter of the certificate.
