@@ -188,6 +188,8 @@ fn renewed_on_disk_and_not_served_is_critical_until_the_reload() {
 
     // The file of the time before: a reload would bring the old one back.
     fs::write(nginx.file("web.test", "crt"), &old.chain).unwrap();
+    // A worker of before the reload may still take a connection.
+    crate::project::wait_for("the new workers alone", || look(&project).every("web, served").len() == 2);
     let found = look(&project);
     let of_it = found.code(0).every("web, served");
     assert!(of_it[1]["band"] == "warning", "{of_it:?}");
