@@ -170,7 +170,7 @@ impl Drop for Stage {
 pub fn nginx_conf(server: &str) -> String {
     format!(
         "daemon off; user root; worker_processes 2; pid /tmp/nginx.pid; error_log stderr;\nevents {{ }}\nhttp {{\n  \
-         access_log off;\n  upstream app {{ {server} }}\n  server {{ listen unix:/sock/nginx.sock; \
+         access_log off; proxy_connect_timeout 1s;\n  upstream app {{ {server} }}\n  server {{ listen unix:/sock/nginx.sock; \
          location / {{ proxy_pass http://app; }} }}\n}}\n"
     )
 }
