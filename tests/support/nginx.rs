@@ -50,6 +50,20 @@ impl Nginx {
         command.output().unwrap()
     }
 
+    /// Reads the configuration anew, and waits until the workers of before are gone: they take connections for a while.
+    pub fn reload(&self) {
+        let master = fs::read_to_string(self.server.dir.path().join("nginx.pid")).unwrap();
+        let workers = Command::new("pgrep").args(["-P", master.trim()]).output().unwrap().stdout;
+        assert!(self.nginx(&["-s", "reload"]).status.success());
+        let begun = Instant::now();
+        for worker in String::from_utf8_lossy(&workers).split_whitespace() {
+            while Path::new("/proc").join(worker).exists() {
+                assert!(begun.elapsed() < Duration::from_secs(20), "worker {worker} stays");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+
     /// What OpenSSL's client says of a name: the end of its line `Verify return code`.
     pub fn openssl(&self, name: &str, ca_file: &Path) -> String {
         let mut client = Command::new("openssl");
