@@ -32,11 +32,11 @@ pub struct BaseImage {
 /// # Errors
 /// When the engine cannot be read, the docker program cannot be used, or the run is to end.
 pub async fn pull(by: &By<'_>, names: &[String]) -> Result<Vec<BaseImage>, PullError> {
-    let mut pulled = Vec::new();
     let place = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let mut pulled = Vec::new();
+    note(by, names, &by.docker.runners(None).await?).await?;
     for (number, image) in names.iter().enumerate() {
         by.events.progress(place(number), Some(place(names.len())), format!("pulling {image}"));
-        note(by, image).await?;
         let before = by.docker.image(image).await?;
         let asked = registry::pull(by.docker.host(), image, by.cancel).await;
         let now = by.docker.image(image).await?;
@@ -48,20 +48,27 @@ pub async fn pull(by: &By<'_>, names: &[String]) -> Result<Vec<BaseImage>, PullE
             (Ok(()), Some(now)) if before.as_ref().is_some_and(|before| before.id == now.id) => Got::Unchanged(now),
             (Ok(()), Some(to)) => Got::Changed { from: before.clone(), to },
         };
-        let is_behind = |runner: &Runner| {
-            let is_its = is_same(&runner.image, image) || before.as_ref().is_some_and(|b| b.id == runner.image_id);
-            is_its && now.as_ref().is_some_and(|now| now.id != runner.image_id)
-        };
-        let behind = by.docker.runners(None).await?.into_iter().filter(is_behind).collect();
-        pulled.push(BaseImage { image: image.clone(), before, now, got, behind });
+        pulled.push(BaseImage { image: image.clone(), before, now, got, behind: Vec::new() });
+    }
+    // Asked anew: pulling may take long, and containers are made anew meanwhile.
+    let runners = by.docker.runners(None).await?;
+    for base in &mut pulled {
+        base.behind = runners.iter().filter(|runner| is_behind(base, runner)).cloned().collect();
     }
     Ok(pulled)
 }
 
+/// Whether a container runs what the name stood for, or has that name, and runs another image than the name's of now.
+fn is_behind(base: &BaseImage, runner: &Runner) -> bool {
+    let is_its = is_same(&runner.image, &base.image) || base.before.as_ref().is_some_and(|b| b.id == runner.image_id);
+    is_its && base.now.as_ref().is_some_and(|now| now.id != runner.image_id)
+}
+
 /// What services run from now is what they may have to go back to.
-async fn note(by: &By<'_>, image: &str) -> Result<(), PullError> {
-    for runner in by.docker.runners(None).await?.iter().filter(|runner| is_same(&runner.image, image)) {
-        if let Some((project, service)) = &runner.service {
+async fn note(by: &By<'_>, names: &[String], runners: &[Runner]) -> Result<(), PullError> {
+    for runner in runners {
+        let image = names.iter().find(|name| is_same(&runner.image, name));
+        if let (Some(image), Some((project, service))) = (image, &runner.service) {
             images::serves_from(by.docker, by.state_dir, Named { project, service, image }, &runner.image_id).await?;
         }
     }
