@@ -73,7 +73,7 @@ impl Reports {
             }
         } else if all.is_empty() {
             println!(
-                "no report was made yet; jobs with the steps performance, capacity or recommendations make them: maint jobs"
+                "no report was made yet: maint run monthly-performance or monthly-security makes them; which jobs there are: maint jobs"
             );
         } else {
             println!("{}", table(&config, &all));

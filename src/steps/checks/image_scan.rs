@@ -37,7 +37,7 @@ pub struct ImageScan {
     /// Images, by their names or glob patterns, that are not scanned.
     #[serde(default)]
     except: Vec<String>,
-    /// Less serious ones are counted only. Default: `high`.
+    /// Less serious ones are counted only; one that nobody has rated counts as serious. Default: `high`.
     #[serde(default)]
     at_least: Rating,
     /// What somebody decided to live with, each until a day.
